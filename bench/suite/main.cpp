@@ -1,0 +1,14 @@
+// weir-suite: situations as names, peers beside each other in one process.
+//   weir-suite --benchmark_filter='^submit/' --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true
+#include "suite.hpp"
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  bench::add_fork_join();
+  bench::add_submit();
+  bench::add_wake();
+  if (benchmark::RunSpecifiedBenchmarks() == 0) return 1;
+  benchmark::Shutdown();
+  return 0;
+}

@@ -1,0 +1,38 @@
+// The price of a fork: nothing is done but forking. fib(n) makes about 1.6 × fib(n) forks.
+#pragma once
+
+#include "common.hpp"
+
+#include <utility>
+
+namespace bench {
+
+template <class Peer>
+BENCH_NOINLINE std::uint64_t fib_of(unsigned n) {
+  if (n < 2) return n;
+  std::uint64_t x, y;
+  Peer::fork([&x, n] { x = fib_of<Peer>(n - 1); }, [&y, n] { y = fib_of<Peer>(n - 2); });
+  return x + y;
+}
+
+struct fib {
+  static constexpr const char* name = "fib";
+  unsigned n;
+
+  explicit fib(unsigned size) : n(size) {}
+  template <class Peer>
+  std::uint64_t run() const {
+    return fib_of<Peer>(n);
+  }
+  template <class Peer>
+  void warm() const {
+    static_cast<void>(fib_of<Peer>(n > 7 ? n - 5 : n));
+  }
+  bool check(std::uint64_t answer) const {
+    std::uint64_t a = 0, b = 1;
+    for (unsigned i = 0; i < n; ++i) a = std::exchange(b, a + b);
+    return answer == a;
+  }
+};
+
+}  // namespace bench

@@ -1,0 +1,173 @@
+// A task that somebody can wait for, cancel or put conditions on. Layer 1; its protocol is in core/src/task_node.cpp.
+//
+// The queue holds a ticket {ops, node}. Whoever wins the claim — a worker that takes the ticket, a waiter that runs
+// the task in place, a stop token — decides what becomes of the callable; a ticket whose task is taken is stale.
+#pragma once
+
+#include <weir/detail/atomics.hpp>
+#include <weir/detail/job.hpp>
+
+#include <optional>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+struct task_node;
+
+struct node_ops {
+  outcome (*run)(task_node&) noexcept;              // the callable's end: result or error stored, callable destroyed
+  void (*fail)(task_node&, errc) noexcept;          // unrun: callable destroyed, error stored
+  bool (*extract)(task_node&, task_fn&);            // unrun: callable moved out, error `stopped` stored
+  void (*destroy)(task_node&) noexcept;             // the last reference: result destroyed, memory back
+  std::exception_ptr (*unread)(task_node&) noexcept;  // the cause, if the result is a failure that nobody read
+};
+
+// Bits of task_node::state. The low two are the phase; it only grows.
+namespace node_state {
+inline constexpr std::uint32_t queued = 0, claimed = 1, done = 3, phase = 3;
+inline constexpr std::uint32_t waited = 4;     // somebody sleeps on the word
+inline constexpr std::uint32_t detached = 8;   // no handle will read the result
+inline constexpr std::uint32_t counted = 16;   // holds a unit of capacity until it is claimed
+inline constexpr std::uint32_t in_place = 32;  // a waiter may claim it (not bound to a worker, strand or limit)
+}  // namespace node_state
+
+struct node_conditions;  // stop token, times, name: only where options were given
+
+struct task_node {
+  const node_ops* ops;
+  core* owner;
+  std::atomic<std::uint32_t> state;
+  std::atomic<std::uint32_t> refs;
+  std::atomic<node_conditions*> conditions;
+  task_node* outer;  // the task that this one runs inside of, in place
+};
+
+WEIR_API extern const job_ops ticket_ops;  // run claims and runs, drop fails the task, extract hands it out
+
+// Gives the node its conditions (throws bad_alloc); the stop callback is armed only by arm(), after the ticket is queued.
+WEIR_API void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, std::uint32_t refs,
+                        const task_options* opts);
+WEIR_API void node_arm(task_node& n) noexcept;
+WEIR_API void node_forget(task_node& n) noexcept;  // frees the conditions
+WEIR_API void node_abandon(task_node& n, std::uint32_t refs) noexcept;  // never queued: drops the callable and the references
+WEIR_API void node_release(task_node& n) noexcept;
+WEIR_API void node_detach(task_node& n) noexcept;      // the handle goes away; releases its reference
+WEIR_API void node_cancel(task_node& n) noexcept;
+WEIR_API bool node_claim(task_node& n) noexcept;  // frees its capacity, too
+WEIR_API std::stop_token node_token(task_node& n) noexcept;
+// Waits for done; claims and runs the task in place on a worker. ok: done; else timeout, stopped (forked child), starved.
+WEIR_API outcome node_wait(task_node& n, time_point until) noexcept;
+WEIR_API job node_ticket(task_node& n) noexcept;
+
+// F's place before the run, result<R>'s after it.
+template <class F, class R>
+struct task_node_of final : task_node {
+  union storage_t {
+    storage_t() noexcept {}
+    ~storage_t() {}
+    F callable;
+    result<R> value;
+  } s;
+
+  static task_node_of& self(task_node& n) noexcept { return static_cast<task_node_of&>(n); }
+
+  static outcome run(task_node& n) noexcept {
+    auto& me = self(n);
+    std::optional<result<R>> r;
+    WEIR_TRY {
+      if constexpr (std::is_void_v<R>) {
+        invoke_callable(me);
+        r.emplace();
+      } else {
+        r.emplace(invoke_callable(me));
+      }
+    }
+    WEIR_CATCH_ALL { r.emplace(weir::error{errc::failed, std::current_exception(), 1}); }
+    destroy_callable(me, r);
+    return store(me, std::move(r));
+  }
+  static void fail(task_node& n, errc e) noexcept {
+    auto& me = self(n);
+    std::optional<result<R>> r;
+    r.emplace(weir::error{e, {}, 1});
+    destroy_callable(me, r);
+    store(me, std::move(r));
+  }
+  static bool extract(task_node& n, task_fn& out) {
+    auto& me = self(n);
+    std::exception_ptr thrown;
+    WEIR_TRY {
+      if constexpr (std::is_void_v<R>) {
+        out = to_task_fn(std::move(me.s.callable));
+      } else {
+        out = task_fn([f = std::move(me.s.callable)]() mutable { static_cast<void>(call_task(f, std::stop_token{})); });
+      }
+    }
+    WEIR_CATCH_ALL { thrown = std::current_exception(); }
+    fail(n, errc::stopped);
+    if (thrown) std::rethrow_exception(thrown);
+    return true;
+  }
+  static void destroy(task_node& n) noexcept {
+    auto& me = self(n);
+    if ((me.state.load(relaxed) & node_state::phase) == node_state::done) me.s.value.~result<R>();
+    else me.s.callable.~F();
+    node_forget(n);
+    me.~task_node_of();
+    deallocate(&me, sizeof(task_node_of), alignof(task_node_of));
+  }
+  static std::exception_ptr unread(task_node& n) noexcept {
+    auto& r = self(n).s.value;
+    return !r && r.error().code == errc::failed ? std::exchange(r.error().cause, nullptr) : nullptr;
+  }
+  static constexpr node_ops ops_table{&run, &fail, &extract, &destroy, &unread};
+
+  static task_node_of* make(core& c, auto&& f, std::uint32_t flags, std::uint32_t references, const task_options* opts) {
+    void* p = allocate(c, sizeof(task_node_of), alignof(task_node_of));
+    auto* n = ::new (p) task_node_of;
+    bool built = false;
+    WEIR_TRY {
+      ::new (static_cast<void*>(std::addressof(n->s.callable))) F(std::forward<decltype(f)>(f));
+      built = true;
+      node_init(*n, c, ops_table, flags, references, opts);
+    }
+    WEIR_CATCH_ALL {
+      if (built) n->s.callable.~F();
+      n->~task_node_of();
+      deallocate(p, sizeof(task_node_of), alignof(task_node_of));
+      WEIR_RETHROW;
+    }
+    return n;
+  }
+
+ private:
+  static decltype(auto) invoke_callable(task_node_of& me) {
+    if constexpr (takes_token<F>) return std::invoke(me.s.callable, node_token(me));
+    else return std::invoke(me.s.callable);
+  }
+  // A destructor that throws turns a success into a failure; after another error it is reported on its own.
+  static void destroy_callable(task_node_of& me, std::optional<result<R>>& r) noexcept {
+    WEIR_TRY { me.s.callable.~F(); }
+    WEIR_CATCH_ALL {
+      if (r->has_value()) r.emplace(weir::error{errc::failed, std::current_exception(), 1});
+      else report_unhandled(me.owner, std::current_exception(), nullptr);
+    }
+  }
+  static outcome store(task_node_of& me, std::optional<result<R>> r) noexcept {
+    const outcome out = r->has_value() ? outcome_ok : outcome_of(r->error().code);
+    WEIR_TRY {
+      ::new (static_cast<void*>(std::addressof(me.s.value))) result<R>(std::move(*r));
+      return out;
+    }
+    WEIR_CATCH_ALL {
+      ::new (static_cast<void*>(std::addressof(me.s.value)))
+          result<R>(weir::error{errc::failed, std::current_exception(), 1});
+    }
+    return outcome_of(errc::failed);
+  }
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

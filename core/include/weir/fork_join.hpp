@@ -1,0 +1,146 @@
+// fork_join and invoke: run callables in parallel, wait for all of them. Layer 6.
+//
+// Jobs live on the caller's stack: no allocation, no reference count. On a worker the later callables may be taken by
+// idle workers; outside any runtime everything runs serially on the caller, so library code may fork freely.
+// Cost on a worker when nobody steals: about one nanosecond over the plain calls. Depth: beyond 4095 nested forks a
+// worker runs them inline.
+// Errors: if one throws, the call rethrows once every started callable has ended; an unstarted one does not start.
+// When both throw, the first argument's exception wins and the other is dropped.
+// Thread safety: call from anywhere; the callables may run at the same time, on other threads.
+#pragma once
+
+#include <weir/detail/worker.hpp>
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+template <class R>
+using value_of = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
+
+template <class F>
+WEIR_ALWAYS_INLINE value_of<std::invoke_result_t<F>> call(F&& f) {
+  if constexpr (std::is_void_v<std::invoke_result_t<F>>) {
+    std::invoke(std::forward<F>(f));
+    return {};
+  } else {
+    return std::invoke(std::forward<F>(f));
+  }
+}
+
+template <class G>
+struct fork_job_of final : fork_job {
+  using value = value_of<std::invoke_result_t<G>>;
+  static_assert(!std::is_reference_v<value>, "return a pointer or a std::reference_wrapper");
+
+  explicit fork_job_of(std::remove_reference_t<G>& g) noexcept : callable(std::addressof(g)) {
+    word.store(reinterpret_cast<std::uintptr_t>(static_cast<run_fn>(&run)), relaxed);
+  }
+  fork_job_of(const fork_job_of&) = delete;
+  ~fork_job_of() = default;
+
+  // What a thief does.
+  static void run(fork_job& base) noexcept {
+    auto& self = static_cast<fork_job_of&>(base);
+    bool threw = false;
+    WEIR_TRY { ::new (static_cast<void*>(self.storage)) value(call(static_cast<G&&>(*self.callable))); }
+    WEIR_CATCH_ALL {
+      ::new (static_cast<void*>(self.storage)) std::exception_ptr(std::current_exception());
+      threw = true;
+    }
+    fork_finish(self, threw);
+  }
+
+  // After join_slow() said that a thief ran it.
+  value take() {
+    if (fork_threw(*this)) [[unlikely]] {
+      auto* p = std::launder(reinterpret_cast<std::exception_ptr*>(storage));
+      std::exception_ptr e = std::move(*p);
+      p->~exception_ptr();
+      std::rethrow_exception(std::move(e));
+    }
+    auto* p = std::launder(reinterpret_cast<value*>(storage));
+    struct guard {
+      value* v;
+      ~guard() { v->~value(); }
+    } g{p};
+    return std::move(*p);
+  }
+  void discard() noexcept {
+    if (fork_threw(*this)) std::launder(reinterpret_cast<std::exception_ptr*>(storage))->~exception_ptr();
+    else std::launder(reinterpret_cast<value*>(storage))->~value();
+  }
+
+  std::remove_reference_t<G>* callable;
+  alignas(value) alignas(std::exception_ptr) std::byte
+      storage[sizeof(value) > sizeof(std::exception_ptr) ? sizeof(value) : sizeof(std::exception_ptr)];
+};
+
+template <class J>
+WEIR_COLD void join_discard(worker_base& w, fork_deque::index h, J& j) noexcept {
+  if (w.forks.pop(h) || join_slow(w, h, j)) return;
+  j.discard();
+}
+
+}  // namespace detail
+
+/// Runs f() on the caller and offers g() to idle workers meanwhile; returns both values (void: std::monostate).
+template <class F, class G>
+WEIR_ALWAYS_INLINE auto fork_join(F&& f, G&& g) {
+  using namespace detail;
+  using result_pair = std::pair<value_of<std::invoke_result_t<F>>, value_of<std::invoke_result_t<G>>>;
+  worker_base* const w = this_worker;
+  if (w == nullptr) [[unlikely]] {
+    auto first = call(std::forward<F>(f));
+    return result_pair(std::move(first), call(std::forward<G>(g)));
+  }
+  fork_job_of<G> job(g);
+  const auto h = w->forks.head();
+  if (w->forks.push(h, &job)) [[unlikely]] {
+    if (!fork_slow(*w, h, job)) {
+      auto first = call(std::forward<F>(f));
+      return result_pair(std::move(first), call(std::forward<G>(g)));
+    }
+  }
+  auto joined = [&]() -> value_of<std::invoke_result_t<G>> {
+    if (w->forks.pop(h)) [[likely]] return call(std::forward<G>(g));
+    if (join_slow(*w, h, job)) return call(std::forward<G>(g));
+    return job.take();
+  };
+#if WEIR_EXCEPTIONS
+  auto guarded = [&]() -> value_of<std::invoke_result_t<F>> {
+    try {
+      return call(std::forward<F>(f));
+    } catch (...) {
+      join_discard(*w, h, job);
+      throw;
+    }
+  };
+  auto first = guarded();
+#else
+  auto first = call(std::forward<F>(f));
+#endif
+  return result_pair(std::move(first), joined());
+}
+
+/// Runs all of them, the first on the caller; returns a tuple of their values in order.
+template <class F>
+auto invoke(F&& f) {
+  return std::tuple<detail::value_of<std::invoke_result_t<F>>>(detail::call(std::forward<F>(f)));
+}
+template <class F, class G, class... More>
+auto invoke(F&& f, G&& g, More&&... more) {
+  auto both = fork_join(std::forward<F>(f), [&] { return weir::invoke(std::forward<G>(g), std::forward<More>(more)...); });
+  return std::tuple_cat(std::tuple<typename decltype(both)::first_type>(std::move(both.first)), std::move(both.second));
+}
+
+}  // namespace v0
+}  // namespace weir

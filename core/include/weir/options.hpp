@@ -1,0 +1,93 @@
+// What a runtime and a task can be told. Plain aggregates: every member has a default, designated initialisers are
+// the intended spelling. Invalid values are refused by runtime's constructor (std::invalid_argument) or by
+// runtime::create (errc::invalid).
+#pragma once
+
+#include <weir/error.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory_resource>
+#include <stop_token>
+
+namespace weir {
+inline namespace v0 {
+
+using clock_type = std::chrono::steady_clock;
+using time_point = clock_type::time_point;
+using duration = clock_type::duration;
+
+enum class lane : std::uint8_t { high, normal, low };
+
+/// What submit does when the runtime holds `capacity` accepted, unstarted tasks. On a worker `block` and
+/// `caller_runs` become `reject`.
+enum class on_full : std::uint8_t { block, reject, caller_runs, drop_oldest, discard };
+
+/// automatic: one worker is pinned to each allowed core. No pinning under a fractional CPU quota, when the number of
+/// workers differs from the number of allowed cores, or in a second runtime of one process. The caller is never pinned.
+enum class pinning : std::uint8_t { automatic, none, core };
+
+struct retry_policy {
+  unsigned max_attempts = 3;
+  std::chrono::nanoseconds base{10'000'000}, cap{5'000'000'000};
+  bool (*retryable)(const error&) noexcept = nullptr;
+};
+
+struct task_options {
+  lane prio = lane::normal;
+  std::stop_token stop{};                    ///< stop before the start: the task never starts, its callable is freed at once
+  time_point start_by = time_point::max();   ///< not started by then: expired; a blocked submit waits no longer than this
+  time_point deadline = time_point::max();   ///< a running task's stop token fires then
+  int worker = -1;                           ///< >= 0: that worker only
+  const char* name = nullptr;                ///< outlives the runtime
+  const retry_policy* retry = nullptr;       ///< copied
+};
+
+struct task_info {
+  std::uint64_t id = 0, parent = 0;
+  const char* name = nullptr;
+  time_point queued{}, started{};
+  int worker = -1;          ///< -1: outside any worker
+  void* context = nullptr;  ///< options::context of the runtime
+};
+
+/// Called on the thread where the event happens; must not throw. A null observer costs one branch.
+struct observer {
+  virtual ~observer() = default;
+  virtual void on_start(const task_info&) noexcept {}
+  virtual void on_end(const task_info&, errc) noexcept {}
+  virtual void on_discard(const task_info&, errc) noexcept {}  ///< an accepted task that will not run
+  virtual void on_stall(const task_info&) noexcept {}
+  virtual void on_park(int) noexcept {}
+  virtual void* capture() noexcept { return nullptr; }
+  virtual void restore(void*) noexcept {}
+};
+
+struct options {
+  unsigned workers = 0;                       ///< 0: min(affinity mask, cgroup CPU quota over all ancestors), at least 1
+  unsigned max_workers = 0;                   ///< > workers: elastic
+  std::size_t capacity = 1u << 16;            ///< tasks accepted from outside and not yet started; exact
+  std::size_t max_outstanding = 1u << 22;     ///< accepted tasks, children included; may be overshot by 64 × workers
+  on_full full = on_full::block;
+  pinning pin = pinning::automatic;
+  std::chrono::microseconds spin{50};         ///< upper bound of the adaptive spin before parking; 0: park at once
+  unsigned starvation_bound = 64;             ///< of so many outermost starts of a worker at least one serves a waiting lane
+  unsigned max_spares = 64;                   ///< threads that may stand in for workers parked in a wait
+  unsigned max_blocking = 64;
+  std::size_t blocking_capacity = 1024;
+  std::size_t stack_size = 0;                 ///< bytes of a worker's stack; 0: the system's default
+  std::chrono::microseconds codel_target{0};  ///< 0: off
+  std::chrono::microseconds stall_after{0};   ///< 0: off
+  std::pmr::memory_resource* memory = nullptr;  ///< jobs and frames, not the inject queue's blocks; null: new/delete
+  void (*on_unhandled)(const task_info&, std::exception_ptr) = nullptr;  ///< null: one line on stderr, rate limited
+  void (*on_thread_start)(int) = nullptr;
+  void (*on_thread_stop)(int) = nullptr;
+  void* context = nullptr;
+  observer* obs = nullptr;
+  const char* name = "weir";                  ///< worker threads are named "NAME/w0", "NAME/w1", …
+};
+
+}  // namespace v0
+}  // namespace weir

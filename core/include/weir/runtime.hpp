@@ -1,0 +1,147 @@
+// The runtime: workers, admission, life cycle. Layer 5 as seen from outside.
+#pragma once
+
+#include <weir/executor.hpp>
+#include <weir/metrics.hpp>
+
+#include <functional>
+#include <memory>
+
+namespace weir {
+inline namespace v0 {
+
+class runtime;
+using runtime_ptr = std::unique_ptr<runtime>;
+
+namespace detail {
+WEIR_API core* core_create(const options& o);  // throws std::invalid_argument, std::system_error, std::bad_alloc
+// A job on the caller's stack that goes ahead of all lanes; returns when it has run. Throws errc::stopped before that.
+struct entry_job {
+  void (*run)(entry_job&) noexcept;
+  entry_job* next = nullptr;
+  std::atomic<std::uint32_t> latch{0};
+};
+WEIR_API void run_entry(core& c, entry_job& e);
+WEIR_API bool on_own_worker(const core& c) noexcept;
+}  // namespace detail
+
+/// Immovable. The destructor drains: every accepted task runs or is reported, then the workers end; on an own worker
+/// it hands that over to a helper thread and returns.
+/// Thread safety: every member may be called from any thread at any time, the destructor excepted.
+class runtime {
+ public:
+  /// Throws std::invalid_argument (an option out of range, its name in the text) or std::system_error (a thread cannot
+  /// be had). Starts options::workers threads.
+  WEIR_API explicit runtime(options o = {});
+  WEIR_API ~runtime();
+  runtime(const runtime&) = delete;
+  runtime& operator=(const runtime&) = delete;
+
+  /// The constructor without exceptions: errc::invalid or errc::failed with the cause.
+  WEIR_API static result<runtime_ptr> create(options o) noexcept;
+
+  operator executor_ref() const noexcept { return executor_ref(core_); }  // NOLINT: a runtime is an executor
+
+  /// See executor_ref.
+  template <detail::task_callable F>
+  status submit(F&& f) {
+    return detail::submit_plain(*core_, std::forward<F>(f), detail::patience::by_policy, nullptr);
+  }
+  template <detail::task_callable F>
+  status submit(F&& f, const task_options& o) {
+    return executor_ref(core_).submit(std::forward<F>(f), o);
+  }
+  template <detail::task_callable F>
+  status try_submit(F&& f) {
+    return detail::submit_plain(*core_, std::forward<F>(f), detail::patience::never, nullptr);
+  }
+  template <detail::task_callable F>
+  status try_submit(F&& f, const task_options& o) {
+    return executor_ref(core_).try_submit(std::forward<F>(f), o);
+  }
+  template <std::ranges::forward_range R>
+    requires detail::task_callable<std::ranges::range_reference_t<R>>
+  status try_submit_bulk(R&& range) {
+    return executor_ref(core_).try_submit_bulk(std::forward<R>(range));
+  }
+  template <std::ranges::forward_range R>
+    requires detail::task_callable<std::ranges::range_reference_t<R>>
+  status try_submit_bulk(R&& range, const task_options& o) {
+    return executor_ref(core_).try_submit_bulk(std::forward<R>(range), o);
+  }
+  template <detail::task_callable F>
+  auto spawn(F&& f) {
+    return executor_ref(core_).spawn(std::forward<F>(f));
+  }
+  template <detail::task_callable F>
+  auto spawn(F&& f, const task_options& o) {
+    return executor_ref(core_).spawn(std::forward<F>(f), o);
+  }
+
+  /// Enters the runtime: runs f on a worker, waits, returns its value or rethrows. Does not count in capacity and goes
+  /// ahead of all lanes. Inline on an own worker. While paused it waits. Throws std::system_error(errc::stopped)
+  /// before f starts when the runtime is draining, stopped, or of a forked process's parent.
+  template <class F>
+    requires std::is_invocable_v<F&>
+  auto run(F&& f) -> std::invoke_result_t<F&> {
+    using R = std::invoke_result_t<F&>;
+    static_assert(!std::is_reference_v<R>, "return a pointer or a std::reference_wrapper");
+    if (detail::on_own_worker(*core_)) return std::invoke(f);
+    struct job final : detail::entry_job {
+      std::remove_reference_t<F>* callable = nullptr;
+      std::optional<result<R>> out;
+    } j;
+    j.callable = std::addressof(f);
+    j.run = [](detail::entry_job& base) noexcept {
+      auto& me = static_cast<job&>(base);
+      WEIR_TRY {
+        if constexpr (std::is_void_v<R>) {
+          std::invoke(*me.callable);
+          me.out.emplace();
+        } else {
+          me.out.emplace(std::invoke(*me.callable));
+        }
+      }
+      WEIR_CATCH_ALL { me.out.emplace(weir::error{errc::failed, std::current_exception(), 1}); }
+    };
+    detail::run_entry(*core_, j);
+    if constexpr (std::is_void_v<R>) j.out->value();
+    else return std::move(*j.out).value();
+  }
+
+  /// Runs a copy of f once on every worker. Errors: stopped, failed (no memory: then it may have reached some workers).
+  template <class F>
+    requires(std::is_copy_constructible_v<std::decay_t<F>> && detail::task_callable<F>)
+  status broadcast(F&& f) {
+    for (unsigned i = 0; i < workers(); ++i) {
+      task_options o;
+      o.worker = static_cast<int>(i);
+      if (status s = submit(std::decay_t<F>(f), o); !s) return s;
+    }
+    return {};
+  }
+
+  /// Workers finish what they run and take nothing new until resume().
+  WEIR_API void pause() noexcept;
+  WEIR_API void resume() noexcept;
+  /// True when at some instant of the call nothing accepted was unfinished. False at the limit, at once on an own
+  /// worker, and in a forked child.
+  WEIR_API bool wait_idle(time_point until = time_point::max());
+  /// Refuses outside tasks (errc::stopped) and waits until everything accepted, and what it submitted, has ended; then
+  /// the workers end. At the limit: requests stop, completes what is queued with errc::stopped, reports what runs.
+  /// Concurrent drains share one report. On an own worker it begins and returns complete = false.
+  WEIR_API report drain(time_point until = time_point::max());
+  /// Requests stop, hands each unstarted callable to sink on this thread, returns when the running tasks have ended. If
+  /// sink throws, the rest are destroyed and it is rethrown at the end.
+  WEIR_API report abort(std::function<void(task_fn&&)> sink = {});
+  WEIR_API snapshot metrics() const;
+  WEIR_API unsigned workers() const noexcept;
+
+ private:
+  friend struct runtime_access;
+  explicit runtime(detail::core* c) noexcept : core_(c) {}
+  detail::core* core_;
+};
+
+}  // namespace v0
+}  // namespace weir

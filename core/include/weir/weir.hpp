@@ -1,0 +1,12 @@
+// weir: everything that is promised.
+#pragma once
+
+#include <weir/error.hpp>
+#include <weir/executor.hpp>
+#include <weir/fork_join.hpp>
+#include <weir/join_handle.hpp>
+#include <weir/metrics.hpp>
+#include <weir/options.hpp>
+#include <weir/parallel.hpp>
+#include <weir/runtime.hpp>
+#include <weir/task_group.hpp>

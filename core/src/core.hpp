@@ -1,0 +1,233 @@
+// What all workers of a runtime share, and its life. Layer 5.
+//
+// Life of a task submitted from outside: a credit of the caller's lease (credits.hpp) → the inject queue of its lane →
+// a worker's run queue → run, ended_[outcome] + 1. At rest the sums of `submitted` and `ended` are equal, and that is
+// how wait_idle, drain and abort know: no shared counter is written for a task.
+//
+// Edges
+//   [done]     ended's release store ↔ quiescent()'s acquire loads: who sees a task ended sees what it submitted.
+//   [quiesce]  count_end's store, seq_cst fence, check of attention ↔ wait_quiescent's bit, heavy fence, sums: either
+//              the worker that ran out of work sees a waiter, or the waiter sees its last end.
+//   [room]     count_start's store, light fence, load of attention ↔ a blocked submitter's bit, heavy fence, look at
+//              the pool: either the worker sees that somebody waits for room, or he sees the room.
+//   [lane]     a side lane's enqueue, fence, look at its bit ↔ take_lane's clearing of the bit, look at the queue.
+//   [mail]     enqueue's store to has_mail ↔ take_mail's exchange.
+//   [entry]    push_entry's compare-exchange ↔ take_entry's exchange: the job; finish_entry's exchange ↔ run_entry's
+//              loads: its result, and the latch is not touched again but by a wake, which needs no memory.
+//   [close]    run_entry's count, fence, look at the phase ↔ begin_close's store, fence of the sums.
+//   [halt]     a flag that workers read between tasks; the heavy fence only makes it prompt.
+//   [report]   shut_down's word ↔ those who wait for the leader's report.
+//   [orphan]   hand_off's store ↔ check_quiescent's and worker_left's loads.
+//   [core]     release_ref's fetch_sub ↔ the last one's.
+//   [served]   a server's answer to a blocked submitter ↔ his acquire loads: the credits are his.
+//   [slot]     start's store of a worker ↔ slot(): the worker is built.
+#pragma once
+
+#include "credits.hpp"
+#include "idle.hpp"
+#include "inject_queue.hpp"
+#include "slab.hpp"
+#include "topology.hpp"
+
+#include <weir/detail/submit.hpp>
+#include <weir/metrics.hpp>
+#include <weir/runtime.hpp>
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+class worker;
+
+inline constexpr unsigned max_slots = 1024;  // workers and spares of one runtime
+inline constexpr std::size_t lane_count = 3;
+inline constexpr std::size_t outcome_count = 10;  // ok and the errcs
+
+// Counts written by one thread, read by any.
+class counter {
+ public:
+  void add(std::uint64_t n = 1) noexcept { n_.store(n_.load(relaxed) + n, release); }  // [done] → quiescent
+  void sub(std::uint64_t n = 1) noexcept { n_.store(n_.load(relaxed) - n, release); }  // [done] → quiescent
+  std::uint64_t get() const noexcept { return n_.load(acquire); }                      // [done] ← add
+
+ private:
+  std::atomic<std::uint64_t> n_{0};
+};
+
+// What one outside thread holds of a runtime. Kept and reused when the thread ends, so the number of leases is the
+// largest number of threads that submitted at the same time.
+struct lease {
+  lease(core& c, inject_queue& normal, page_source& pages) : owner(&c), producer(normal), heap(pages) {}
+  credit_lease<os_atomics> credits;
+  core* owner;
+  inject_queue::producer producer;                        // normal lane
+  std::unique_ptr<inject_queue::producer> side[lane_count];  // the others, made when first used
+  slab_heap heap;
+  counter returned, rejected;
+};
+
+// What workers look at between two tasks besides their queues.
+namespace attention {
+inline constexpr std::uint32_t stop = 1, paused = 2, closing = 4, entries = 8, quiesce = 16, blocked = 32, mail = 64;
+constexpr std::uint32_t lane_bit(lane l) noexcept { return 256u << static_cast<unsigned>(l); }
+inline constexpr std::uint32_t side_lanes = 256u | 1024u;
+}  // namespace attention
+
+struct blocked_submitter;  // admission.cpp
+
+// entry_job::latch
+inline constexpr std::uint32_t entry_asleep = 1, entry_done = 2, entry_refused = 3;
+void finish_entry(entry_job& e, std::uint32_t how) noexcept;
+
+[[noreturn]] void throw_system_error(int e, const char* what);
+[[noreturn]] void throw_invalid_argument(const char* what);
+
+class core {
+ public:
+  enum class phase : std::uint8_t { running, closing, stopped };
+  core(const options& o, topology t);
+  ~core();
+  core(const core&) = delete;
+  core& operator=(const core&) = delete;
+
+  void start();  // throws std::system_error; then nothing runs
+
+  // ---- life (lifecycle.cpp) ----
+  void acquire_ref() noexcept { refs_.fetch_add(1, relaxed); }
+  void release_ref() noexcept;
+  report drain(time_point until);
+  report abort(std::function<void(task_fn&&)> sink);
+  void hand_off() noexcept;   // the destructor's way out on an own worker
+  bool wait_quiescent(time_point until) noexcept;
+  bool quiescent() const noexcept;
+  void check_quiescent() noexcept;  // whoever may have ended the last task
+  void pause() noexcept;
+  void resume() noexcept;
+  worker* vacate() noexcept;         // a worker sleeps in a wait: a spare for its slot, or null
+  void occupy(worker& spare) noexcept;
+  void spare_is_free(worker& s) noexcept;
+  void worker_left() noexcept;      // a thread's last act
+  void run_entry(entry_job& e);
+  entry_job* take_entry() noexcept;
+  bool dead() const noexcept { return dead_.load(relaxed); }
+  void die() noexcept;              // in the child of a fork()
+
+  // ---- admission (admission.cpp) ----
+  lease& my_lease();                // throws std::bad_alloc
+  void give_lease_back(lease& l) noexcept;
+  outcome admit_outside(lease& l, const task_options* opts, patience p, std::uint64_t n) noexcept;
+  outcome settle(lease& l, const task_options* opts, patience p) noexcept;  // after try_use() said no
+  void room_made(bool in_bulk = false) noexcept;  // serves the blocked; in bulk: only when there is room for many
+  outcome wait_for_room(lease& l, const task_options* opts) noexcept;
+  void unlink_blocked(blocked_submitter& b) noexcept;  // under block_mutex_
+  void shut_leases() noexcept;
+  std::uint64_t started_sum() const noexcept;
+
+  // ---- publishing ----
+  void published(lane l) noexcept {
+    if (l != lane::normal) {
+      os_atomics::fence_seq_cst();  // [lane] ↔ take_lane
+      raise(attention::lane_bit(l));
+    }
+    os_atomics::light_fence();  // [hint] ↔ idle_state::prepare
+    if (idle.hinted()) [[unlikely]] wake_if_needed();
+  }
+  void wake_if_needed() noexcept;
+  bool wake_one(bool for_forks = false) noexcept;
+  void wake_all() noexcept;
+  void deliver(worker& w) noexcept;  // there is mail for it
+  void raise(std::uint32_t bit) noexcept {
+    if ((attention_.load(relaxed) & bit) == 0) attention_.fetch_or(bit, seq_cst);
+  }
+  void lower(std::uint32_t bit) noexcept { attention_.fetch_and(~bit, seq_cst); }
+  std::uint32_t attention_bits() const noexcept { return attention_.load(relaxed); }
+  bool queues_empty() const noexcept;  // jobs that any worker may take; false positives only before a fence
+
+  worker* slot(unsigned i) const noexcept { return slots_[i].load(acquire); }  // [slot] ← the store in start()
+  unsigned slot_count() const noexcept { return slot_count_.load(acquire); }   // [slot] ← the store in start()
+
+  const options opts;
+  const topology topo;
+  const unsigned worker_count;
+  const std::uint64_t id;
+  page_source pages;
+  inject_queue lanes[lane_count];
+  inject_queue local;  // what workers submit: a sub-queue each, taken first by its worker, then by anybody
+  idle_state<os_atomics> idle;
+  credit_pool<os_atomics> credits;
+  std::stop_source stop_all;
+
+  // Ends and starts outside of workers: a stop token or a handle that cancels.
+  std::atomic<std::uint64_t> started_elsewhere{0}, submitted_elsewhere{0};
+  std::atomic<std::uint64_t> ended_elsewhere[outcome_count]{};
+
+  snapshot metrics() const;
+  std::uint64_t submitted_sum() const noexcept;
+  std::uint64_t ended_sum(outcome o) const noexcept;
+  std::uint64_t ended_sum() const noexcept;
+  bool closed() const noexcept { return phase_.load(seq_cst) != phase::running; }  // [close]
+
+ private:
+  friend class worker;
+  worker& add_worker(unsigned index);  // throws
+  bool begin_close() noexcept;
+  void stop_threads() noexcept;
+  void flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept;
+  report make_report(bool complete) const;
+  void request_stop() noexcept;
+  template <class Finish>
+  report shut_down(time_point until, Finish finish);
+  void push_entry(entry_job& e) noexcept;
+  void undo_entry() noexcept;
+
+  alignas(cache_line) std::atomic<std::uint32_t> attention_{0};
+  std::atomic<bool> dead_{false};
+  std::atomic<bool> refuse_children_{false};
+  alignas(cache_line) std::atomic<entry_job*> entries_{nullptr};
+  std::atomic<worker*> slots_[max_slots]{};
+  std::atomic<unsigned> slot_count_{0};
+  std::vector<std::unique_ptr<worker>> owned_;  // under spare_mutex_ after start()
+  std::mutex spare_mutex_;
+  std::vector<worker*> idle_spares_;
+  std::vector<int> plan_;
+
+  mutable std::mutex lease_mutex_;
+  std::vector<std::unique_ptr<lease>> leases_;
+  std::vector<lease*> free_leases_;
+  std::mutex block_mutex_;
+  blocked_submitter* first_blocked_ = nullptr;
+  blocked_submitter** last_blocked_ = &first_blocked_;
+  std::atomic<std::uint32_t> blocked_count_{0};
+
+  std::mutex life_mutex_;
+  std::atomic<phase> phase_{phase::running};
+  bool shutting_down_ = false;   // somebody leads a drain or an abort
+  bool closed_ = false;
+  report last_report_;
+  std::atomic<std::uint32_t> shutdown_word_{0};
+  std::atomic<std::uint32_t> quiesce_word_{0};
+  std::atomic<std::uint32_t> quiesce_waiters_{0};
+  std::atomic<bool> halted_{false};  // an abort, or a drain past its limit: nothing new starts
+  std::atomic<bool> orphan_{false};
+  std::atomic<unsigned> threads_{0};
+  std::atomic<std::uint64_t> refs_{1};
+};
+
+// Which runtime's lease the calling thread used last; the rest of its leases are behind my_lease().
+struct lease_cache {
+  std::uint64_t core_id = 0;
+  lease* last = nullptr;
+};
+extern constinit thread_local lease_cache this_lease __attribute__((tls_model("initial-exec")));
+
+void register_core(core& c);
+void unregister_core(core& c) noexcept;
+unsigned registered_cores() noexcept;
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

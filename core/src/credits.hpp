@@ -1,0 +1,165 @@
+// Exact admission without a shared write for each task. Layer 3.
+//
+// A credit is the right to have one accepted, unstarted task. The pool has `capacity` of them; each outside thread
+// holds a lease with a few of them in advance, so that its fast path touches only its own line. Workers give nothing
+// back explicitly: the pool counts what they started.
+//
+// State
+//   pool.taken_     credits handed to leases, minus those handed back
+//   started         Σ of the workers' own counters of started outside tasks, asked for through a callable; only grows
+//   lease.used_     credits consumed = tasks accepted through it; written by its owner only
+//   lease.limit_    used_ may grow to it without asking; 0 = trap: go the slow way
+//   lease.granted_  the true limit, under the lease's lock
+//
+// Invariants
+//   I1  free credits of the pool = capacity + started − taken_; a grant is a CAS on taken_, so it never exceeds them.
+//   I2  Σ granted_ = taken_ but for what is between the two, which belongs to nobody; Σ used_ <= Σ granted_.
+//   I3  used_ <= granted_, or its owner is on its way to the slow path with used_ = granted_ + 1.
+//   Hence accepted − started <= capacity, always.
+//
+// Edges
+//   [recall]  try_use's light fence ↔ recall's and shut's heavy fence: either the owner sees the trap, or the recaller
+//             sees the credit used. An owner that saw the trap settles with the recaller under the lease's lock.
+//
+// `full` is answered only when it was true: acquire() failed, then every lease was seen without spare credits, and
+// between the two neither did `started` grow nor did anybody hand credits back. In that span no lease could be refilled,
+// so at its end the pool and all leases were empty.
+#pragma once
+
+#include <weir/detail/atomics.hpp>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+template <class A>
+class credit_pool {
+ public:
+  explicit credit_pool(std::uint64_t capacity) noexcept : capacity_(capacity) {}
+
+  std::uint64_t capacity() const noexcept { return capacity_; }
+
+  /// Takes at least `least` and at most `most` credits; 0 when fewer than `least` are free. `started()` sums the starts.
+  template <class Started>
+  std::uint64_t acquire(std::uint64_t least, std::uint64_t most, Started&& started) noexcept {
+    std::uint64_t taken = taken_.load(relaxed);
+    for (;;) {
+      const std::uint64_t limit = capacity_ + started();  // read after taken: an old sum only understates what is free
+      if (limit < taken + least) return 0;
+      const std::uint64_t n = std::min(most, limit - taken);
+      if (taken_.compare_exchange_weak(taken, taken + n, relaxed, relaxed)) return n;
+    }
+  }
+  template <class Started>
+  std::uint64_t free(Started&& started) const noexcept {
+    const std::uint64_t taken = taken_.load(relaxed), limit = capacity_ + started();
+    return limit > taken ? limit - taken : 0;
+  }
+  void give_back(std::uint64_t n) noexcept {
+    taken_.fetch_sub(n, relaxed);
+    returns_.fetch_add(1, seq_cst);
+  }
+  std::uint64_t returns() const noexcept { return returns_.load(seq_cst); }
+
+ private:
+  const std::uint64_t capacity_;
+  alignas(cache_line) typename A::template atomic<std::uint64_t> taken_{0};
+  typename A::template atomic<std::uint64_t> returns_{0};
+};
+
+template <class A>
+class credit_lease {
+ public:
+  /// Owner's fast path. False: settle() must follow.
+  WEIR_ALWAYS_INLINE bool try_use() noexcept {
+    const std::uint64_t n = used_.load(relaxed) + 1;
+    used_.store(n, relaxed);
+    A::light_fence();  // [recall] ↔ recall, shut
+    return n <= limit_.load(relaxed);
+  }
+
+  /// Owner, after try_use() said false. True: the credit was granted after all (a trap had been set). False: it is
+  /// undone, the lease is empty.
+  bool settle() noexcept {
+    lock l(mutex_);
+    const std::uint64_t n = used_.load(relaxed);
+    if (n <= granted_) {
+      if (!shut_ && A::asymmetric()) limit_.store(granted_, relaxed);
+      return true;
+    }
+    used_.store(n - 1, relaxed);
+    return false;
+  }
+
+  /// Owner: adds n credits from the pool and uses `use` of them at once. False: the lease is shut, nothing was added.
+  bool grant(std::uint64_t n, std::uint64_t use) noexcept {
+    lock l(mutex_);
+    if (shut_) return false;
+    granted_ += n;
+    used_.store(used_.load(relaxed) + use, relaxed);
+    // Without membarrier nobody could recall what is cached, so the limit stays a trap and settle() does the counting.
+    if (A::asymmetric()) limit_.store(granted_, relaxed);
+    return true;
+  }
+
+  /// Anybody: takes back what is not used. Cheap when there is nothing.
+  std::uint64_t recall() noexcept {
+    if (spare() == 0) return 0;
+    lock l(mutex_);
+    limit_.store(0, relaxed);
+    A::heavy_fence();  // [recall] ↔ try_use
+    return take_unused();
+  }
+
+  /// Anybody, for good, in two steps with one heavy fence between them for all leases: every use goes the slow way from
+  /// now on; then what was not used is void (returned, for the pool), and settle() refuses.
+  void shut() noexcept {
+    lock l(mutex_);
+    shut_ = true;
+    limit_.store(0, relaxed);
+  }
+  std::uint64_t seal() noexcept {
+    lock l(mutex_);
+    return take_unused();
+  }
+  /// In the child of a fork(): no lock, no other thread.
+  void shut_in_child() noexcept { limit_.store(0, relaxed); }
+
+  std::uint64_t used() const noexcept { return used_.load(relaxed); }
+  /// After a heavy fence: never less than what was accepted, and exact once the owner has left the slow path.
+  std::uint64_t used_settled() noexcept {
+    lock l(mutex_);
+    return std::min(used_.load(relaxed), granted_);
+  }
+
+ private:
+  struct lock {
+    explicit lock(typename A::mutex& m) : m_(m) { m_.lock(); }
+    ~lock() { m_.unlock(); }
+    typename A::mutex& m_;
+  };
+  std::uint64_t take_unused() noexcept {
+    const std::uint64_t used = std::min(used_.load(relaxed), granted_);
+    const std::uint64_t n = granted_ - used;
+    granted_ = used;
+    return n;
+  }
+  std::uint64_t spare() noexcept {
+    lock l(mutex_);
+    const std::uint64_t used = used_.load(relaxed);
+    return granted_ > used ? granted_ - used : 0;
+  }
+
+  alignas(cache_line) typename A::template atomic<std::uint64_t> used_{0};
+  typename A::template atomic<std::uint64_t> limit_{0};
+  std::uint64_t granted_ = 0;
+  bool shut_ = false;
+  typename A::mutex mutex_;
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,81 @@
+#include "core.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+namespace weir {
+inline namespace v0 {
+
+const char* to_string(errc e) noexcept {
+  switch (e) {
+    case errc::full: return "full";
+    case errc::stopped: return "stopped";
+    case errc::cancelled: return "cancelled";
+    case errc::expired: return "expired";
+    case errc::dropped: return "dropped";
+    case errc::timeout: return "timeout";
+    case errc::starved: return "starved";
+    case errc::invalid: return "invalid";
+    case errc::failed: return "failed";
+  }
+  return "unknown";
+}
+
+namespace {
+class category final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "weir"; }
+  std::string message(int e) const override { return to_string(static_cast<errc>(e)); }
+};
+}  // namespace
+
+const std::error_category& error_category() noexcept {
+  static const category c;
+  return c;
+}
+
+namespace detail {
+
+void throw_errc(errc e) {
+#if WEIR_EXCEPTIONS
+  throw std::system_error(make_error_code(e));
+#else
+  std::fprintf(stderr, "weir: %s\n", to_string(e));
+  std::abort();
+#endif
+}
+
+void throw_error(const error& e) {
+  if (e.cause) std::rethrow_exception(e.cause);
+  throw_errc(e.code);
+}
+
+void throw_system_error(int e, const char* what) {
+#if WEIR_EXCEPTIONS
+  throw std::system_error(e, std::generic_category(), what);
+#else
+  std::fprintf(stderr, "%s: %s\n", what, std::strerror(e));
+  std::abort();
+#endif
+}
+
+void throw_invalid_argument(const char* what) {
+#if WEIR_EXCEPTIONS
+  throw std::invalid_argument(what);
+#else
+  std::fprintf(stderr, "%s\n", what);
+  std::abort();
+#endif
+}
+
+void bad_result_access() noexcept {
+  std::fputs("weir: error() of a result that holds a value\n", stderr);
+  std::abort();
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

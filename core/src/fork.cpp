@@ -1,0 +1,166 @@
+// The slow half of fork_join: answering the bell, stealing, and waiting for a stolen job. Layer 4.
+//
+// Edges
+//   [join]    fork_finish's exchange on fork_job::word ↔ the waiter's acquire loads: the job's result is visible, and
+//             the thief never touches the job again.
+//   [asleep]  the waiter's compare-exchange running → waiting ↔ fork_finish's exchange: either the finisher sees who
+//             sleeps, or the waiter sees that it is over.
+//   [bell]    see split_deque.hpp; here the waiter rings its thief's bell before it sleeps.
+#include "worker.hpp"
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+namespace {
+
+// fork_job::word, once it is no function address. Bit 63 tells (no user-space address has it).
+struct job_word {
+  static constexpr std::uintptr_t tag = std::uintptr_t{1} << 63, running_bits = tag, waiting_bits = tag | (std::uintptr_t{1} << 60),
+                                  done = tag | (std::uintptr_t{2} << 60), threw = tag | (std::uintptr_t{3} << 60),
+                                  kind_mask = tag | (std::uintptr_t{7} << 60);
+  std::uintptr_t w;
+
+  static constexpr std::uintptr_t running(unsigned thief, fork_deque::index base) noexcept {
+    return running_bits | (std::uintptr_t{thief} << 16) | base;
+  }
+  static constexpr std::uintptr_t waiting(unsigned owner) noexcept { return waiting_bits | owner; }
+  bool is_over() const noexcept { return (w & kind_mask) == done || (w & kind_mask) == threw; }
+  bool is_running() const noexcept { return (w & kind_mask) == running_bits; }
+  bool is_waiting() const noexcept { return (w & kind_mask) == waiting_bits; }
+  unsigned thief() const noexcept { return static_cast<unsigned>((w >> 16) & 0xffffffffu); }
+  unsigned waiter() const noexcept { return static_cast<unsigned>(w & 0xffffffffu); }
+  fork_deque::index base() const noexcept { return static_cast<fork_deque::index>(w & 0xffff); }
+};
+
+constexpr double force_after_ns = 3'000, force_again_ns = 40'000;  // as in worker.cpp
+constexpr double join_spin_ns = 20'000;     // fork_join/fib: a stolen half ends, or exposes something, within this
+constexpr double unpaid_steal_ns = 500;     // flat/tiny: a steal moves two cache lines and must bring more than that
+constexpr double first_pause_ns = 125;
+
+}  // namespace
+
+bool fork_slow(worker_base& base, fork_deque::index h, fork_job&) noexcept {
+  worker& w = static_cast<worker&>(base);
+  if (w.forks.full(h)) return !(w.forks.pop(h) || w.forks.reclaim(h));  // stolen that very moment: as good as pushed
+  w.answer_bell();
+  return true;
+}
+
+void worker::answer_bell() noexcept {
+  forks.silence();
+  if (!forks.expose()) return;
+  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
+  if (const std::uint32_t f = follower.load(relaxed); f != no_follower) owner.slot(f)->bed.unpark();
+  if (!owner.idle.searched() && owner.idle.any_hungry()) owner.wake_one(true);
+}
+
+bool join_slow(worker_base& base, fork_deque::index h, fork_job& j) noexcept {
+  worker& w = static_cast<worker&>(base);
+  if (w.forks.reclaim(h)) {
+    if (w.forks.public_empty() && w.owner.idle.any_hungry()) w.forks.ring();  // the next fork is exposed, not hidden
+    return true;
+  }
+  w.join_stolen(h, j);
+  return false;
+}
+
+void fork_finish(fork_job& j, bool threw) noexcept {
+  core& c = worker::current()->owner;
+  const job_word before{j.word.exchange(threw ? job_word::threw : job_word::done, acq_rel)};  // [join] [asleep]
+  if (before.is_waiting()) c.slot(before.waiter())->bed.unpark();
+}
+bool fork_threw(const fork_job& j) noexcept { return j.word.load(relaxed) == job_word::threw; }
+
+void worker::run_fork(fork_job& j) noexcept {
+  const auto run = reinterpret_cast<fork_job::run_fn>(j.word.load(relaxed));
+  j.word.store(job_word::running(index, forks.head()), relaxed);
+  run(j);
+}
+
+bool worker::steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, bool searching) noexcept {
+  fork_job* j = nullptr;
+  steal_outcome o = v.forks.steal(j, lowest);
+  if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric()) {
+    o = v.forks.force(j, lowest);
+    if (o == steal_outcome::stolen) forced.add();
+  }
+  if (o != steal_outcome::stolen) return false;
+  steals.add();
+  if (v.forks.public_empty()) v.forks.ring();  // there may be more where this came from
+  if (!searching) {
+    run_fork(*j);
+    return true;
+  }
+  leave_search();
+  const std::uint64_t t0 = ticks();
+  run_fork(*j);
+  const std::uint64_t t1 = ticks();
+  // Crumbs: a steal costs its victim more than a job this small is worth. Pause longer each time.
+  if (t1 - t0 >= ticks_of(unpaid_steal_ns)) {
+    unpaid_ = 0;
+  } else {
+    if (unpaid_ < 7) ++unpaid_;
+    const std::uint64_t end = t1 + ticks_of(first_pause_ns * static_cast<double>(1u << unpaid_));
+    while (ticks() < end && owner.queues_empty() && owner.attention_bits() == 0) cpu_relax();
+  }
+  return true;
+}
+
+// The job at index h is with a thief. Until it has ended, take from that thief what the job forked (leapfrogging,
+// Wagner & Calder 1993): everything at and above the index where the thief's deque stood when it began. Nothing else is
+// run here, so a lock held over a join never meets unrelated work (P14).
+void worker::join_stolen(fork_deque::index h, fork_job& j) noexcept {
+  forks.open_above(h);
+  std::uint64_t t0 = ticks(), force_at = t0 + ticks_of(force_after_ns), spin_end = t0 + ticks_of(join_spin_ns);
+  worker* thief = nullptr;
+  fork_deque::index base = 0;
+  for (unsigned n = 0;; ++n) {
+    const job_word w{j.word.load(acquire)};  // [join] ← fork_finish
+    if (w.is_over()) break;
+    const std::uint64_t now = ticks();
+    if (w.is_running() && thief == nullptr) {
+      thief = owner.slot(w.thief());
+      base = w.base();
+    }
+    if (thief != nullptr) {
+      const bool force_now = now >= force_at;
+      if (steal_forks_of(*thief, base, force_now, false)) {
+        t0 = ticks();
+        force_at = t0 + ticks_of(force_after_ns);
+        spin_end = t0 + ticks_of(join_spin_ns);
+        n = 0;
+        continue;
+      }
+      if (force_now) force_at = now + ticks_of(force_again_ns);
+      if (n == 0 || (n >= 32 && (n & (n - 1)) == 0)) thief->forks.ring();
+      if (now >= spin_end) {
+        sleep_in_join(j, *thief, base);
+        spin_end = ticks() + ticks_of(first_pause_ns * 8);
+        force_at = ticks();
+        continue;
+      }
+    }
+    cpu_relax();
+  }
+  forks.close(h);
+}
+
+void worker::sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept {
+  std::uintptr_t seen = j.word.load(acquire);  // [join]
+  if (job_word{seen}.is_over()) return;
+  if (job_word{seen}.is_running() &&
+      !j.word.compare_exchange_strong(seen, job_word::waiting(index), acq_rel, acquire))  // [asleep] ↔ fork_finish
+    return;
+  std::uint32_t nobody = no_follower;
+  const bool leads = thief.follower.compare_exchange_strong(nobody, index, relaxed, relaxed);
+  thief.forks.ring();
+  os_atomics::heavy_fence();  // [bell] ↔ push
+  if (!(leads && thief.forks.visible(base) && os_atomics::asymmetric()))
+    park_in_wait([&](std::int64_t ns) { return bed.park(ns); });
+  if (leads) thief.follower.store(no_follower, relaxed);
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

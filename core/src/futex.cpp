@@ -1,0 +1,49 @@
+#include "futex.hpp"
+
+#include <cstdlib>
+#include <ctime>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t nanoseconds) noexcept {
+  timespec limit{}, *p = nullptr;
+  if (nanoseconds >= 0) {
+    limit.tv_sec = static_cast<time_t>(nanoseconds / 1'000'000'000);
+    limit.tv_nsec = static_cast<long>(nanoseconds % 1'000'000'000);
+    p = &limit;
+  }
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, p, nullptr, 0);
+}
+
+void futex_wake(const std::atomic<std::uint32_t>* word, int n) noexcept {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, nullptr, nullptr, 0);
+}
+
+namespace {
+// WEIR_MEMBARRIER=0 in the environment forces the fallback, so that a test can see it work.
+bool register_membarrier() noexcept {
+  const char* e = std::getenv("WEIR_MEMBARRIER");
+  if (e != nullptr && e[0] == '0') return false;
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+}  // namespace
+
+bool asymmetric_fences() noexcept {
+  static const bool registered = register_membarrier();
+  return registered;
+}
+
+void heavy_fence() noexcept {
+  if (asymmetric_fences()) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+  std_atomics::fence_seq_cst();
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

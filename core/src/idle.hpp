@@ -1,0 +1,154 @@
+// Who searches, who is parked, whom to wake. Layer 3: knows no queue; its user re-checks them where told to.
+//
+// State
+//   hint_       0: whoever publishes work need not look further. Else it calls should_wake(). Bit 1 is set for good where
+//               there is no membarrier, so that every publisher takes the fenced path.
+//   searching_  number of workers that look for work and will look again before they park
+//   parked_     a bit for each worker that sleeps or is about to; whoever clears a bit owns that one wake-up
+//   napping_    those of the parked that fork work shall not wake (their last steals did not pay)
+//
+// Invariants
+//   I1  a worker re-checks every source of work after it set its bit and left searching_, and before it sleeps.
+//   I2  a bit is cleared by exactly one thread, which puts the worker back into searching_ on its behalf.
+//   I3  hint_ != 0 whenever a worker sleeps, unless a working one has promised to look (stream(), see worker.cpp).
+//
+// Edges
+//   [hint]    publish: enqueue, light fence, load hint_ ↔ park: store hint_, heavy fence, re-check of the queues: either
+//             the publisher sees the hint, or the parker sees the job.
+//   [dekker]  publish with a hint: enqueue, seq_cst fence, load searching_/parked_ ↔ park and leave_with_work: RMW on
+//             searching_/parked_, fence, re-check: either the publisher sees that nobody searches, or the one that
+//             stops searching sees the job.
+//   [claim]   claim's fetch_and on parked_ ↔ the other claimers' and cancel's: one wake-up goes to one thread.
+//
+// Liveness: a publisher that wakes nobody saw a searcher, or no parked worker. The searcher's own re-check comes after
+// it left searching_ [dekker], so it sees the job or another thread has taken it; a worker that is neither searching
+// nor parked looks at the queues after its task. A publisher that saw hint_ == 0 came before the parker's fence [hint].
+#pragma once
+
+#include "futex.hpp"
+
+#include <bit>
+#include <cstddef>
+#include <memory>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+template <class A>
+class idle_state {
+ public:
+  explicit idle_state(unsigned slots)
+      : words_((slots + 63) / 64), parked_(new bits[words_]), napping_(new bits[words_]), floor_(A::asymmetric() ? 0 : 2) {
+    hint_.store(floor_, relaxed);
+  }
+
+  // ---- publishers ----
+  /// After the job is in its queue and a light fence.
+  bool hinted() const noexcept { return hint_.load(relaxed) != 0; }
+
+  /// After hinted(): true when somebody should be woken, since nobody searches. Fenced.
+  bool should_wake() const noexcept {
+    A::fence_seq_cst();  // [dekker] ↔ park, leave_with_work
+    return searching_.load(relaxed) == 0 && any_parked();
+  }
+  bool searched() const noexcept { return searching_.load(relaxed) != 0; }
+
+  /// Claims a sleeper to wake, the lowest first, so that the load stays on few workers; -1: there is none. It counts
+  /// as searching from now on; the caller must unpark it.
+  int claim(bool for_forks = false) noexcept {
+    for (std::size_t i = 0; i < words_; ++i) {
+      std::uint64_t seen = parked_[i].load(relaxed);
+      if (for_forks) seen &= ~napping_[i].load(relaxed);
+      while (seen != 0) {
+        const std::uint64_t bit = seen & (~seen + 1);
+        searching_.fetch_add(1, relaxed);
+        if ((parked_[i].fetch_and(~bit, seq_cst) & bit) != 0)  // [claim] [dekker]
+          return static_cast<int>(i * 64 + static_cast<unsigned>(std::countr_zero(bit)));
+        searching_.fetch_sub(1, relaxed);
+        seen &= ~bit;
+      }
+    }
+    return -1;
+  }
+  /// Claims this sleeper; false: it is not parked, or another was quicker.
+  bool claim(unsigned id) noexcept {
+    const std::uint64_t bit = std::uint64_t{1} << (id % 64);
+    searching_.fetch_add(1, relaxed);
+    if ((parked_[id / 64].fetch_and(~bit, seq_cst) & bit) != 0) return true;  // [claim] [dekker]
+    searching_.fetch_sub(1, relaxed);
+    return false;
+  }
+
+  bool any_parked() const noexcept {
+    for (std::size_t i = 0; i < words_; ++i)
+      if (parked_[i].load(relaxed) != 0) return true;
+    return false;
+  }
+  /// Parked workers that fork work may wake.
+  bool any_hungry() const noexcept {
+    for (std::size_t i = 0; i < words_; ++i)
+      if ((parked_[i].load(relaxed) & ~napping_[i].load(relaxed)) != 0) return true;
+    return false;
+  }
+  unsigned searchers() const noexcept { return searching_.load(relaxed); }
+
+  // ---- workers ----
+  void enter_search() noexcept { searching_.fetch_add(1, relaxed); }
+  /// Without a promise to look again: only before a stop, or on the way to a job that goes ahead of the queues.
+  void leave_search() noexcept { searching_.fetch_sub(1, seq_cst); }
+
+  /// The searcher has found work. True: it was the last one and somebody sleeps, so it must look whether more work is
+  /// visible and then wake another: publishers may have relied on it.
+  bool leave_with_work() noexcept {
+    const bool last = searching_.fetch_sub(1, seq_cst) == 1;  // [dekker] ↔ should_wake
+    if (!last || !any_parked()) return false;
+    A::fence_seq_cst();  // [dekker] ↔ should_wake
+    return true;
+  }
+
+  /// From searching to parked. The caller re-checks every source of work next, then sleeps or calls cancel().
+  void prepare(unsigned id, bool nap) noexcept {
+    const std::uint64_t bit = std::uint64_t{1} << (id % 64);
+    if (nap) napping_[id / 64].fetch_or(bit, relaxed);
+    else if ((napping_[id / 64].load(relaxed) & bit) != 0) napping_[id / 64].fetch_and(~bit, relaxed);
+    parked_[id / 64].fetch_or(bit, seq_cst);  // [claim] [dekker]
+    searching_.fetch_sub(1, seq_cst);         // [dekker] ↔ should_wake
+    A::fence_seq_cst();  // [hint] a relax_hint() that overwrites our store sees our bit
+    hint_.store(floor_ | 1, relaxed);
+    A::heavy_fence();  // [hint] ↔ publish  [dekker]
+  }
+
+  /// There is work after all: searching again. False: a waker was quicker (its token is on the way, take it).
+  bool cancel(unsigned id) noexcept { return claim(id); }
+
+  /// A worker that is awake makes publishing cheap again when nobody sleeps. True: somebody parked meanwhile, and the
+  /// caller must look whether there is work to wake him for.
+  bool relax_hint() noexcept {
+    if (hint_.load(relaxed) == floor_ || any_parked()) return false;
+    hint_.store(floor_, relaxed);
+    A::fence_seq_cst();  // [hint] orders our store before the look at parked_
+    return any_parked() && raise_hint();
+  }
+
+  /// Publishers shall look (again). True, so that it reads well in a condition. The caller re-checks the queues.
+  bool raise_hint() noexcept {
+    hint_.store(floor_ | 1, relaxed);
+    A::heavy_fence();  // [hint] ↔ publish
+    return true;
+  }
+  /// A promise: some awake worker looks at the queues often, and a napper looks after it (see worker.cpp).
+  void drop_hint() noexcept { hint_.store(floor_, relaxed); }
+
+ private:
+  using bits = typename A::template atomic<std::uint64_t>;
+  alignas(cache_line) typename A::template atomic<std::uint32_t> hint_{0};
+  const std::size_t words_;
+  const std::unique_ptr<bits[]> parked_, napping_;
+  const std::uint32_t floor_;
+  alignas(cache_line) typename A::template atomic<std::uint32_t> searching_{0};
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,336 @@
+// Pause, wait for rest, drain, abort, fork. Layer 5.
+#include "worker.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+// ---- entries: callers of run() ----
+
+void core::run_entry(entry_job& e) {
+  if (dead() || closed()) throw_errc(errc::stopped);
+  submitted_elsewhere.fetch_add(1, seq_cst);  // [done] [close] ↔ begin_close
+  os_atomics::fence_seq_cst();
+  if (closed()) {
+    undo_entry();
+    throw_errc(errc::stopped);
+  }
+  push_entry(e);
+  os_atomics::light_fence();  // [hint] ↔ idle_state::prepare
+  if (idle.hinted()) wake_if_needed();
+  for (const std::uint64_t end = ticks() + ticks_of(10'000); ticks() < end; cpu_relax())
+    if (e.latch.load(acquire) >= entry_done) break;  // [entry] ← finish_entry
+  for (;;) {
+    std::uint32_t seen = e.latch.load(acquire);  // [entry] ← finish_entry
+    if (seen == entry_done) return;
+    if (seen == entry_refused) throw_errc(errc::stopped);
+    if (seen == 0 && !e.latch.compare_exchange_weak(seen, entry_asleep, relaxed, relaxed)) continue;
+    futex_wait(e.latch, entry_asleep, forever);
+  }
+}
+
+void core::push_entry(entry_job& e) noexcept {
+  entry_job* head = entries_.load(relaxed);
+  do e.next = head;
+  while (!entries_.compare_exchange_weak(head, &e, seq_cst, relaxed));  // [entry] → take_entry
+  raise(attention::entries);
+}
+
+// The oldest of them; the others go back. Whoever holds the list meanwhile is awake and looks again.
+entry_job* core::take_entry() noexcept {
+  lower(attention::entries);
+  entry_job* list = entries_.exchange(nullptr, seq_cst);  // [entry] ← push_entry
+  if (list == nullptr) return nullptr;
+  entry_job** last = &list;
+  while ((*last)->next != nullptr) last = &(*last)->next;
+  entry_job* const oldest = std::exchange(*last, nullptr);
+  while (list != nullptr) push_entry(*std::exchange(list, list->next));
+  if (entries_.load(relaxed) != nullptr) published(lane::normal);
+  return oldest;
+}
+
+void finish_entry(entry_job& e, std::uint32_t how) noexcept {
+  if (e.latch.exchange(how, acq_rel) == entry_asleep) futex_wake(&e.latch, 1);  // [entry] → run_entry
+}
+
+void core::undo_entry() noexcept {
+  submitted_elsewhere.fetch_sub(1, release);  // [done]
+  if ((attention_bits() & attention::quiesce) != 0) check_quiescent();
+}
+
+// ---- rest ----
+
+// Ends are summed first: each of them was submitted before, so equal sums were equal at the instant between.
+bool core::quiescent() const noexcept {
+  const std::uint64_t ended = ended_sum();
+  return submitted_sum() == ended;
+}
+
+void core::check_quiescent() noexcept {
+  os_atomics::fence_seq_cst();  // [quiesce] ↔ wait_quiescent
+  if (!quiescent()) return;
+  quiesce_word_.fetch_add(1, release);  // [quiesce]
+  futex_wake(&quiesce_word_, 1 << 30);
+  if (orphan_.load(acquire)) {  // [orphan] ← hand_off
+    raise(attention::stop);
+    wake_all();
+  }
+}
+
+bool core::wait_quiescent(time_point until) noexcept {
+  quiesce_waiters_.fetch_add(1, seq_cst);
+  raise(attention::quiesce);
+  os_atomics::heavy_fence();  // [quiesce] ↔ check_quiescent
+  bool rest = false;
+  for (;;) {
+    const std::uint32_t seen = quiesce_word_.load(acquire);  // [quiesce]
+    if (dead()) break;
+    if ((rest = quiescent())) break;
+    if (clock_type::now() >= until) break;
+    futex_wait(quiesce_word_, seen, until_ns(until));
+  }
+  if (quiesce_waiters_.fetch_sub(1, seq_cst) == 1 && !orphan_.load(relaxed)) {
+    lower(attention::quiesce);
+    if (quiesce_waiters_.load(seq_cst) != 0) raise(attention::quiesce);  // [quiesce] one came meanwhile
+  }
+  return rest;
+}
+
+void core::pause() noexcept {
+  if (dead()) return;
+  const std::lock_guard lock(life_mutex_);
+  if (!closed()) raise(attention::paused);
+}
+
+void core::resume() noexcept {
+  if (dead() || (attention_bits() & attention::paused) == 0 || halted_.load(relaxed)) return;
+  lower(attention::paused);
+  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
+  wake_all();
+}
+
+// ---- shutdown ----
+
+bool core::begin_close() noexcept {
+  {
+    const std::lock_guard lock(life_mutex_);
+    if (phase_.load(relaxed) != phase::running) return false;
+    phase_.store(phase::closing, seq_cst);  // [close] ↔ run_entry
+  }
+  shut_leases();
+  return true;
+}
+
+void core::request_stop() noexcept {
+  stop_all.request_stop();
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) {
+    worker& w = *slot(i);
+    w.inspected.store(true, relaxed);
+    os_atomics::fence_seq_cst();  // [inspect] ↔ run_claimed
+    for (task_node* n = w.current_node.load(acquire); n != nullptr; n = n->outer) node_cancel(*n);  // [inspect]
+    w.inspected.store(false, release);  // [inspect] → run_claimed
+  }
+}
+
+// Takes every unstarted job out of every queue: to the sink, or completed with `stopped`. Runs while workers are halted.
+void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept {
+  const auto deal_with = [&](job& j) {
+    const bool ticket = &j.ops() == &ticket_ops;
+    if (j.counted()) started_elsewhere.fetch_add(1, release);  // [done]
+    if (sink == nullptr || !*sink || thrown) {
+      j.ops().drop(j, errc::stopped);
+    } else {
+      task_fn f;
+      bool out = false;
+      WEIR_TRY { out = j.ops().extract(j, f); }
+      WEIR_CATCH_ALL { thrown = std::current_exception(); }
+      if (out && !thrown) {
+        WEIR_TRY { (*sink)(std::move(f)); }
+        WEIR_CATCH_ALL { thrown = std::current_exception(); }
+      }
+    }
+    if (!ticket) ended_elsewhere[outcome_of(errc::stopped)].fetch_add(1, release);  // [done] tickets count themselves
+  };
+  bool more = true;
+  while (more) {
+    more = false;
+    job batch[32];
+    for (inject_queue* q : {&lanes[0], &lanes[1], &lanes[2], &local})
+      while (!q->empty())
+        for (std::size_t n = q->take(batch, 32), i = 0; i < n; ++i, more = true) deal_with(batch[i]);
+    for (unsigned i = 0, e = slot_count(); i < e; ++i) {
+      worker& w = *slot(i);
+      for (job j; w.claimed.visible();) {
+        steal_outcome o = w.claimed.steal(j);
+        if (o == steal_outcome::empty) o = w.claimed.force(j);
+        if (o == steal_outcome::stolen) deal_with(j), more = true;
+        else if (!os_atomics::asymmetric()) break;
+      }
+      std::vector<job> mail;
+      {
+        const std::lock_guard lock(w.mail_mutex);
+        mail.swap(w.mail);
+        w.has_mail.store(false, relaxed);
+      }
+      for (job& j : mail) deal_with(j), more = true;
+    }
+  }
+  while (entry_job* e = take_entry()) {
+    finish_entry(*e, entry_refused);
+    undo_entry();
+  }
+  if ((attention_bits() & attention::blocked) != 0) room_made();
+  if ((attention_bits() & attention::quiesce) != 0) check_quiescent();
+}
+
+report core::make_report(bool complete) const {
+  report r;
+  r.ran = ended_sum(outcome_ok) + ended_sum(outcome_of(errc::failed));
+  r.stopped = ended_sum(outcome_of(errc::stopped));
+  r.complete = complete;
+  if (complete) return r;
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) {
+    worker& w = *slot(i);
+    std::uint64_t ended = 0;
+    for (const counter& n : w.ended) ended += n.get();
+    if (w.started.get() <= ended) continue;
+    task_info info;
+    info.name = w.current_name.load(relaxed);
+    info.worker = static_cast<int>(i);
+    info.context = opts.context;
+    r.still_running.push_back(info);
+  }
+  return r;
+}
+
+void core::stop_threads() noexcept {
+  raise(attention::stop);
+  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
+  wake_all();
+  const std::lock_guard lock(spare_mutex_);
+  for (auto& w : owned_) {
+    if (w->unstarted || w->joined) continue;
+    w->bed.unpark();
+    pthread_join(w->thread, nullptr);
+    w->joined = true;
+  }
+}
+
+// One caller leads, the others wait for its report.
+template <class Finish>
+report core::shut_down(time_point until, Finish finish) {
+  if (dead()) return {};
+  if (worker::current_of(*this) != nullptr) {
+    begin_close();
+    resume();
+    return make_report(false);
+  }
+  for (;;) {
+    const std::uint32_t seen = shutdown_word_.load(acquire);  // [report]
+    {
+      const std::lock_guard lock(life_mutex_);
+      if (phase_.load(relaxed) == phase::stopped) return last_report_;
+      if (!shutting_down_) {
+        shutting_down_ = true;
+        break;
+      }
+    }
+    if (clock_type::now() >= until) return make_report(false);
+    futex_wait(shutdown_word_, seen, until_ns(until));
+    const std::lock_guard lock(life_mutex_);
+    if (!shutting_down_) return last_report_;
+  }
+  begin_close();
+  const bool complete = finish();
+  if (complete) {
+    stop_threads();
+    std::exception_ptr ignored;
+    flush(nullptr, ignored);  // stale tickets hold references
+  }
+  report r = make_report(complete);
+  {
+    const std::lock_guard lock(life_mutex_);
+    if (complete) phase_.store(phase::stopped, seq_cst);
+    shutting_down_ = false;
+    last_report_ = r;
+  }
+  shutdown_word_.fetch_add(1, release);  // [report]
+  futex_wake(&shutdown_word_, 1 << 30);
+  return r;
+}
+
+report core::drain(time_point until) {
+  return shut_down(until, [&] {
+    if (!halted_.load(relaxed)) resume();
+    if (wait_quiescent(until)) return true;
+    // The limit: nothing new starts, what runs is asked to stop.
+    halted_.store(true, relaxed);
+    refuse_children_.store(true, seq_cst);
+    raise(attention::paused);
+    os_atomics::heavy_fence();  // [halt]
+    request_stop();
+    std::exception_ptr ignored;
+    flush(nullptr, ignored);
+    return wait_quiescent(clock_type::now() + std::chrono::milliseconds(1));
+  });
+}
+
+report core::abort(std::function<void(task_fn&&)> sink) {
+  std::exception_ptr thrown;
+  report r = shut_down(time_point::max(), [&] {
+    halted_.store(true, relaxed);
+    refuse_children_.store(true, seq_cst);
+    raise(attention::paused);
+    os_atomics::heavy_fence();  // [halt]
+    request_stop();
+    do flush(&sink, thrown);
+    while (!wait_quiescent(clock_type::now() + std::chrono::milliseconds(20)));
+    return true;
+  });
+  if (thrown) std::rethrow_exception(thrown);
+  return r;
+}
+
+// The destructor on an own worker: the workers drain by themselves, and the last one to leave takes the core down.
+void core::hand_off() noexcept {
+  begin_close();
+  {
+    const std::lock_guard lock(spare_mutex_);
+    for (auto& w : owned_)
+      if (!w->unstarted && !w->joined) pthread_detach(w->thread), w->joined = true;
+  }
+  quiesce_waiters_.fetch_add(1, seq_cst);
+  orphan_.store(true, seq_cst);  // [orphan] → check_quiescent, worker_left
+  raise(attention::quiesce);
+  resume();
+}
+
+void core::worker_left() noexcept {
+  if (threads_.fetch_sub(1, acq_rel) != 1) return;  // [orphan] the last one sees all others' ends
+  if (!orphan_.load(acquire)) return;               // [orphan] ← hand_off
+  std::exception_ptr ignored;
+  flush(nullptr, ignored);
+  {
+    const std::lock_guard lock(life_mutex_);
+    phase_.store(phase::stopped, seq_cst);
+  }
+  release_ref();
+}
+
+void core::release_ref() noexcept {
+  if (refs_.fetch_sub(1, acq_rel) != 1) return;  // [core] the last one sees every other holder's last use
+  unregister_core(*this);
+  delete this;
+}
+
+void core::die() noexcept {
+  dead_.store(true, relaxed);
+  for (auto& l : leases_) l->credits.shut_in_child();
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,146 @@
+// The public runtime: checks its options, forwards to the core.
+#include "worker.hpp"
+
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+namespace {
+
+// Null when all is well, else what is wrong, for a reader.
+const char* complaint(const options& o) noexcept {
+  if (o.workers > max_slots) return "weir: options.workers is over 1024";
+  if (o.max_workers != 0) return "weir: options.max_workers: elastic runtimes are not supported";
+  if (o.capacity == 0) return "weir: options.capacity is 0";
+  if (o.capacity > (std::size_t{1} << 40)) return "weir: options.capacity is over 2^40";
+  if (o.max_outstanding < o.capacity) return "weir: options.max_outstanding is less than options.capacity";
+  if (o.full != on_full::block && o.full != on_full::reject) return "weir: options.full: only block and reject are supported";
+  if (o.pin > pinning::core) return "weir: options.pin is no pinning";
+  if (o.spin.count() < 0 || o.spin.count() > 1'000'000) return "weir: options.spin is negative or over a second";
+  if (o.starvation_bound < 4) return "weir: options.starvation_bound is less than 4";
+  if (o.stack_size != 0 && o.stack_size < 64 * 1024) return "weir: options.stack_size is less than 64 KiB";
+  if (o.codel_target.count() != 0) return "weir: options.codel_target is not supported";
+  if (o.stall_after.count() != 0) return "weir: options.stall_after is not supported";
+  if (o.name == nullptr || o.name[0] == '\0') return "weir: options.name is empty";
+  return nullptr;
+}
+
+}  // namespace
+
+core* core_create(const options& o) {
+  if (const char* c = complaint(o)) throw_invalid_argument(c);
+  auto c = std::make_unique<core>(o, discover_topology());
+  c->start();
+  return c.release();
+}
+
+bool on_own_worker(const core& c) noexcept { return worker::current_of(c) != nullptr; }
+void run_entry(core& c, entry_job& e) { c.run_entry(e); }
+
+void report_unhandled(core* c, std::exception_ptr e, const char* name) noexcept {
+  worker* const w = worker::current();
+  if (c == nullptr && w != nullptr) c = &w->owner;
+  task_info info;
+  info.name = name != nullptr ? name : w != nullptr ? w->current_name.load(relaxed) : nullptr;
+  info.worker = w != nullptr && c == &w->owner ? static_cast<int>(w->index) : -1;
+  if (c != nullptr) info.context = c->opts.context;
+  if (c != nullptr && c->opts.on_unhandled != nullptr) return c->opts.on_unhandled(info, std::move(e));  // throws: terminate
+  static std::atomic<std::int64_t> next{0};  // one line a second
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(clock_type::now().time_since_epoch()).count();
+  std::int64_t seen = next.load(relaxed);
+  if (now < seen || !next.compare_exchange_strong(seen, now + 1, relaxed, relaxed)) return;
+  const char* what = "an exception that is no std::exception";
+#if WEIR_EXCEPTIONS
+  try {
+    std::rethrow_exception(e);
+  } catch (const std::exception& x) {
+    std::fprintf(stderr, "weir: task %s threw: %s\n", info.name != nullptr ? info.name : "(unnamed)", x.what());
+    return;
+  } catch (...) {
+  }
+#endif
+  std::fprintf(stderr, "weir: task %s threw %s\n", info.name != nullptr ? info.name : "(unnamed)", what);
+}
+
+unsigned current_workers() noexcept {
+  worker* const w = worker::current();
+  return w != nullptr ? w->owner.worker_count : 0;
+}
+
+}  // namespace detail
+
+runtime::runtime(options o) : core_(detail::core_create(o)) {}
+
+runtime::~runtime() {
+  if (core_->dead()) return;  // a forked child: the parent's threads do not exist here, and its locks may be held
+  if (detail::on_own_worker(*core_)) {
+    core_->hand_off();
+    return;
+  }
+  core_->drain(time_point::max());
+  core_->release_ref();
+}
+
+result<runtime_ptr> runtime::create(options o) noexcept {
+  WEIR_TRY {
+    if (detail::complaint(o) != nullptr) return errc::invalid;
+    detail::core* c = detail::core_create(o);
+    return runtime_ptr(new runtime(c));
+  }
+  WEIR_CATCH_ALL { return weir::error{errc::failed, std::current_exception(), 1}; }
+  return errc::failed;
+}
+
+void runtime::pause() noexcept { core_->pause(); }
+void runtime::resume() noexcept { core_->resume(); }
+bool runtime::wait_idle(time_point until) {
+  if (core_->dead() || detail::on_own_worker(*core_)) return false;
+  return core_->wait_quiescent(until);
+}
+report runtime::drain(time_point until) { return core_->drain(until); }
+report runtime::abort(std::function<void(task_fn&&)> sink) { return core_->abort(std::move(sink)); }
+snapshot runtime::metrics() const { return core_->metrics(); }
+unsigned runtime::workers() const noexcept { return core_->worker_count; }
+
+executor_ref here() noexcept {
+  detail::worker* const w = detail::worker::current();
+  return w != nullptr ? executor_ref(&w->owner) : executor_ref();
+}
+
+int this_task::worker() noexcept {
+  detail::worker* const w = detail::worker::current();
+  return w != nullptr ? static_cast<int>(w->index) : -1;
+}
+
+std::string snapshot::prometheus() const {
+  std::string s;
+  const auto add = [&](const char* name, const char* type, const char* help, auto emit) {
+    s.append("# HELP weir_").append(name).append(" ").append(help).append("\n# TYPE weir_").append(name).append(" ").append(type).append("\n");
+    emit([&](const char* labels, std::uint64_t v) {
+      s.append("weir_").append(name).append(labels).append(" ").append(std::to_string(v)).append("\n");
+    });
+  };
+  add("tasks_submitted_total", "counter", "Tasks accepted.", [&](auto line) { line("", submitted); });
+  add("tasks_rejected_total", "counter", "Tasks refused.", [&](auto line) { line("", rejected); });
+  add("tasks_ended_total", "counter", "Tasks ended, by outcome.", [&](auto line) {
+    line("{outcome=\"ok\"}", ok);
+    line("{outcome=\"failed\"}", failed);
+    line("{outcome=\"cancelled\"}", cancelled);
+    line("{outcome=\"expired\"}", expired);
+    line("{outcome=\"dropped\"}", dropped);
+    line("{outcome=\"stopped\"}", stopped);
+  });
+  add("tasks_queued", "gauge", "Tasks accepted and not started.", [&](auto line) { line("", queued); });
+  add("tasks_running", "gauge", "Tasks running.", [&](auto line) { line("", running); });
+  add("steals_total", "counter", "Jobs taken from another worker.", [&](auto line) { line("", steals); });
+  add("parks_total", "counter", "Times a worker went to sleep.", [&](auto line) { line("", parks); });
+  add("wakes_total", "counter", "Workers woken by workers.", [&](auto line) { line("", wakes); });
+  return s;
+}
+
+}  // namespace v0
+}  // namespace weir

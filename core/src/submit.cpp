@@ -1,0 +1,162 @@
+// The fast half of admission, and publishing.
+#include "worker.hpp"
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+// One call, three writes and no fence: credit, queue, and a look at the hint.
+outcome submit_job(core& c, const job& j, patience p) noexcept {
+  if (this_worker == nullptr) [[likely]] {
+    if (this_lease.core_id == c.id) [[likely]] {
+      lease& l = *this_lease.last;
+      if (l.credits.try_use()) [[likely]] {
+        job counted = j;
+        counted.tagged_ops |= 1;
+        if (l.owner->lanes[static_cast<std::size_t>(lane::normal)].enqueue(l.producer, counted)) [[likely]] {
+          c.published(lane::normal);
+          return outcome_ok;
+        }
+        l.returned.add();
+        c.credits.give_back(1);
+        return outcome_of(errc::failed);
+      }
+      if (const outcome o = c.settle(l, nullptr, p); o != outcome_ok) return o;
+      const admission a{&l, 1, lane::normal, false, true, -1};
+      return enqueue(c, a, &j);
+    }
+  }
+  admission a;
+  if (const outcome o = admit(c, nullptr, p, a); o != outcome_ok) return o;
+  return enqueue(c, a, &j);
+}
+
+outcome admit(core& c, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
+  if (c.dead()) return outcome_of(errc::stopped);
+  if (o != nullptr) {
+    if (o->worker >= static_cast<int>(c.worker_count) || o->worker < -1 || o->prio > lane::low) return outcome_of(errc::invalid);
+    if (o->stop.stop_requested()) return outcome_of(errc::cancelled);
+    if (o->start_by != time_point::max() && clock_type::now() > o->start_by) return outcome_of(errc::expired);
+    a.prio = o->prio;
+    a.target = o->worker;
+  }
+  if (worker* w = worker::current_of(c); w != nullptr) {
+    a.place = w;
+    a.on_worker = true;
+    return w->admit_children(n);
+  }
+  lease* l = nullptr;
+  WEIR_TRY { l = &c.my_lease(); }
+  WEIR_CATCH_ALL { return outcome_of(errc::failed); }
+  a.place = l;
+  a.tag = 1;
+  if (n == 1 && l->credits.try_use()) return outcome_ok;
+  return n == 1 ? c.settle(*l, o, p) : c.admit_outside(*l, o, p, n);
+}
+
+outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noexcept {
+  const auto lane_index = static_cast<std::size_t>(a.prio);
+  bool queued = false;
+  WEIR_TRY {
+    if (a.target >= 0) {
+      worker& to = *c.slot(static_cast<unsigned>(a.target));
+      {
+        const std::lock_guard lock(to.mail_mutex);
+        to.mail.reserve(to.mail.size() + n);
+        for (std::size_t i = 0; i < n; ++i) {
+          to.mail.push_back(jobs[i]);
+          to.mail.back().tagged_ops |= a.tag;
+        }
+        to.has_mail.store(true, release);  // [mail] → take_mail
+      }
+      c.deliver(to);
+      return outcome_ok;
+    }
+    inject_queue* q = &c.lanes[lane_index];
+    inject_queue::producer* from = nullptr;
+    if (a.on_worker) {
+      worker& w = *static_cast<worker*>(a.place);
+      if (a.prio == lane::normal) {
+        q = &c.local;
+        from = &w.local_producer;
+      } else {
+        auto& side = w.lane_producers[lane_index];
+        if (!side) side = std::make_unique<inject_queue::producer>(*q);
+        from = side.get();
+      }
+    } else {
+      lease& l = *static_cast<lease*>(a.place);
+      if (a.prio == lane::normal) {
+        from = &l.producer;
+      } else {
+        auto& side = l.side[lane_index];
+        if (!side) side = std::make_unique<inject_queue::producer>(*q);
+        from = side.get();
+      }
+    }
+    if (n == 1) {
+      job tagged = *jobs;
+      tagged.tagged_ops |= a.tag;
+      queued = q->enqueue(*from, tagged);
+    } else {
+      std::vector<job> tagged(jobs, jobs + n);
+      for (job& j : tagged) j.tagged_ops |= a.tag;
+      queued = q->enqueue(*from, tagged.data(), n);
+    }
+  }
+  WEIR_CATCH_ALL { queued = false; }
+  if (!queued) {
+    unadmit(c, a, n);
+    return outcome_of(errc::failed);
+  }
+  c.published(a.prio);
+  return outcome_ok;
+}
+
+void unadmit(core& c, const admission& a, std::size_t n) noexcept {
+  if (a.on_worker) {
+    static_cast<worker*>(a.place)->submitted.sub(n);
+  } else {
+    static_cast<lease*>(a.place)->returned.add(n);
+    if (a.capacity_held) c.credits.give_back(n);
+  }
+  if ((c.attention_bits() & attention::blocked) != 0) c.room_made();
+  if ((c.attention_bits() & attention::quiesce) != 0) c.check_quiescent();
+}
+
+void* allocate(core& c, std::size_t size, std::size_t align) {
+  if (worker* w = worker::current_of(c); w != nullptr) return w->heap.allocate(size, align);
+  return c.my_lease().heap.allocate(size, align);
+}
+void deallocate(void* p, std::size_t, std::size_t) noexcept { slab_heap::deallocate(p); }
+
+void core::wake_if_needed() noexcept {
+  if (idle.should_wake()) wake_one();
+}
+
+bool core::wake_one(bool for_forks) noexcept {
+  const int i = idle.claim(for_forks);
+  if (i < 0) return false;
+  slot(static_cast<unsigned>(i))->bed.unpark();
+  if (worker* w = worker::current_of(*this); w != nullptr) w->wakes.add();
+  return true;
+}
+
+void core::deliver(worker& w) noexcept {
+  raise(attention::mail);
+  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
+  if (idle.claim(w.index)) w.bed.unpark();
+}
+
+void core::wake_all() noexcept {
+  for (unsigned i = 0, e = slot_count(); i < e; ++i)
+    if (idle.claim(i)) slot(i)->bed.unpark();
+}
+
+bool core::queues_empty() const noexcept {
+  return lanes[0].empty() && lanes[1].empty() && lanes[2].empty() && local.empty() && entries_.load(relaxed) == nullptr;
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,264 @@
+// Tasks that can be waited for: claim, end, wait. Layer 6.
+//
+// Edges
+//   [claim]  node_claim's compare-exchange ↔ the other claimers': one decides what becomes of the callable.
+//   [done]   finish's fetch_or ↔ the acquire loads of waiters and of join_handle: the result is visible.
+//   [refs]   node_release's fetch_sub ↔ the last one's: the destroyer sees every other holder's last use.
+//   [inspect] run_claimed's store, fence, look at `inspected` ↔ request_stop's flag, fence, load: a node that is looked
+//            at from another thread is not finished meanwhile.
+//   [lazy]   the compare-exchange that gives a node its conditions ↔ acquire loads of them.
+// Liveness of the wait: the waiter sets `waited` in the word that it sleeps on, so either finish's fetch_or sees the bit
+// and wakes, or the futex sees a changed word and does not sleep.
+#include "worker.hpp"
+
+#include <weir/detail/task_node.hpp>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+using namespace node_state;
+
+struct node_conditions {
+  struct canceller {
+    task_node* node;
+    void operator()() const noexcept { node_cancel(*node); }
+  };
+  std::stop_token parent;
+  time_point start_by = time_point::max();
+  time_point deadline = time_point::max();
+  const char* name = nullptr;
+  std::stop_source source;
+  std::optional<std::stop_callback<canceller>> on_stop;
+};
+
+namespace {
+
+bool is_done(const task_node& n) noexcept { return (n.state.load(acquire) & phase) == done; }  // [done] ← finish
+
+// After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
+void finish(task_node& n) noexcept {
+  const std::uint32_t before = n.state.fetch_or(done, acq_rel);  // [done] → waiters
+  if ((before & waited) != 0) futex_wake(&n.state, 1 << 30);
+  if ((before & detached) != 0)
+    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(n.owner, std::move(e), nullptr);
+}
+
+void count_elsewhere_end(core& c, outcome o) noexcept {
+  c.ended_elsewhere[o].fetch_add(1, release);  // [done] → quiescent
+  if ((c.attention_bits() & attention::quiesce) != 0) c.check_quiescent();
+}
+
+void count_end(core& c, outcome o) noexcept {
+  if (worker* w = worker::current_of(c); w != nullptr) w->count_end(o);
+  else count_elsewhere_end(c, o);
+}
+
+// Runs a claimed task on the current worker; the outcome is the caller's to count.
+outcome run_claimed(task_node& n) noexcept {
+  worker* const w = worker::current();
+  task_node* const outer = n.outer = w->current_node.load(relaxed);
+  w->current_node.store(&n, release);  // [inspect] → request_stop
+  node_conditions* const c = n.conditions.load(acquire);  // [lazy]
+  const char* const outer_name = w->current_name.load(relaxed);
+  w->current_name.store(c != nullptr ? c->name : nullptr, relaxed);
+  const outcome o = n.ops->run(n);
+  w->current_name.store(outer_name, relaxed);
+  w->current_node.store(outer, release);  // [inspect]
+  os_atomics::fence_seq_cst();            // [inspect] ↔ request_stop
+  while (w->inspected.load(acquire)) cpu_relax();  // [inspect] ← request_stop
+  finish(n);
+  return o;
+}
+
+outcome run_ticket(job& j) noexcept {
+  task_node& n = *static_cast<task_node*>(j.pointer());
+  outcome o = outcome_stale;
+  if (node_claim(n)) {
+    node_conditions* const c = n.conditions.load(acquire);  // [lazy]
+    if (c != nullptr && c->start_by != time_point::max() && clock_type::now() > c->start_by) {
+      n.ops->fail(n, errc::expired);
+      finish(n);
+      o = outcome_of(errc::expired);
+    } else {
+      if (c != nullptr && c->deadline != time_point::max() && clock_type::now() > c->deadline) c->source.request_stop();
+      o = run_claimed(n);
+    }
+  }
+  node_release(n);
+  return o;
+}
+
+void drop_ticket(job& j, errc e) noexcept {
+  task_node& n = *static_cast<task_node*>(j.pointer());
+  if (node_claim(n)) {
+    n.ops->fail(n, e);
+    finish(n);
+    count_end(*n.owner, outcome_of(e));
+  }
+  node_release(n);
+}
+
+bool extract_ticket(job& j, task_fn& out) {
+  task_node& n = *static_cast<task_node*>(j.pointer());
+  struct release_at_end {
+    task_node& n;
+    ~release_at_end() { node_release(n); }
+  } r{n};
+  if (!node_claim(n)) return false;
+  struct finish_at_end {
+    task_node& n;
+    ~finish_at_end() {
+      finish(n);
+      count_end(*n.owner, outcome_of(errc::stopped));
+    }
+  } f{n};
+  return n.ops->extract(n, out);
+}
+
+node_conditions& conditions_of(task_node& n) {
+  if (node_conditions* c = n.conditions.load(acquire); c != nullptr) return *c;  // [lazy]
+  void* p = allocate(*n.owner, sizeof(node_conditions), alignof(node_conditions));
+  auto* mine = ::new (p) node_conditions;
+  node_conditions* seen = nullptr;
+  if (n.conditions.compare_exchange_strong(seen, mine, acq_rel, acquire)) return *mine;  // [lazy]
+  mine->~node_conditions();
+  deallocate(p, sizeof(node_conditions), alignof(node_conditions));
+  return *seen;
+}
+
+}  // namespace
+
+const job_ops ticket_ops{&run_ticket, &drop_ticket, &extract_ticket};
+
+void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, std::uint32_t refs, const task_options* o) {
+  n.ops = &ops;
+  n.owner = &c;
+  n.state.store(queued | flags, relaxed);
+  n.refs.store(refs, relaxed);
+  n.conditions.store(nullptr, relaxed);
+  n.outer = nullptr;
+  if (o != nullptr && has_conditions(*o)) {
+    node_conditions& k = conditions_of(n);
+    k.parent = o->stop;
+    k.start_by = o->start_by;
+    k.deadline = o->deadline;
+    k.name = o->name;
+  }
+  c.acquire_ref();
+}
+
+void node_arm(task_node& n) noexcept {
+  node_conditions* c = n.conditions.load(acquire);  // [lazy]
+  if (c != nullptr && c->parent.stop_possible()) c->on_stop.emplace(c->parent, node_conditions::canceller{&n});
+}
+
+void node_forget(task_node& n) noexcept {
+  if (node_conditions* c = n.conditions.load(acquire); c != nullptr) {  // [lazy]
+    c->~node_conditions();
+    deallocate(c, sizeof(node_conditions), alignof(node_conditions));
+  }
+}
+
+void node_release(task_node& n) noexcept {
+  if (n.refs.fetch_sub(1, acq_rel) != 1) return;  // [refs]
+  core* c = n.owner;
+  n.ops->destroy(n);
+  c->release_ref();
+}
+
+void node_abandon(task_node& n, std::uint32_t refs) noexcept {
+  if ((n.state.load(relaxed) & counted) != 0) n.owner->credits.give_back(1);
+  n.refs.fetch_sub(refs - 1, acq_rel);  // [refs]
+  node_release(n);
+}
+
+bool node_claim(task_node& n) noexcept {
+  std::uint32_t seen = n.state.load(relaxed);
+  do {
+    if ((seen & phase) != queued) return false;
+  } while (!n.state.compare_exchange_weak(seen, seen | claimed, acq_rel, relaxed));  // [claim]
+  if ((seen & counted) != 0) {
+    core& c = *n.owner;
+    if (worker* w = worker::current_of(c); w != nullptr) {
+      w->count_start();
+      os_atomics::light_fence();  // [room] ↔ wait_for_room
+    } else {
+      c.started_elsewhere.fetch_add(1, seq_cst);  // [done] [room]
+    }
+    if ((c.attention_bits() & attention::blocked) != 0) c.room_made();
+  }
+  return true;
+}
+
+void node_cancel(task_node& n) noexcept {
+  if (n.owner->dead()) return;
+  if (node_claim(n)) {
+    n.ops->fail(n, errc::cancelled);
+    finish(n);
+    count_end(*n.owner, outcome_of(errc::cancelled));
+    return;
+  }
+  if (is_done(n)) return;
+  WEIR_TRY { conditions_of(n).source.request_stop(); }
+  WEIR_CATCH_ALL {}  // no memory for a stop source: the task cannot be told
+}
+
+std::stop_token node_token(task_node& n) noexcept {
+  WEIR_TRY { return conditions_of(n).source.get_token(); }
+  WEIR_CATCH_ALL {}
+  return {};
+}
+
+void node_detach(task_node& n) noexcept {
+  const std::uint32_t before = n.state.fetch_or(detached, acq_rel);  // [done]
+  if ((before & phase) == done)
+    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(n.owner, std::move(e), nullptr);
+  node_release(n);
+}
+
+job node_ticket(task_node& n) noexcept {
+  return {reinterpret_cast<std::uintptr_t>(&ticket_ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(&n)), 0}};
+}
+
+outcome node_wait(task_node& n, time_point until) noexcept {
+  if (is_done(n)) return outcome_ok;
+  core& c = *n.owner;
+  if (c.dead()) return outcome_of(errc::stopped);
+  worker* const w = worker::current();
+  if (w != nullptr && &w->owner == &c && (n.state.load(relaxed) & in_place) != 0 && node_claim(n)) {
+    w->started.add();
+    w->count_end(run_claimed(n));
+    return outcome_ok;
+  }
+  if (w != nullptr)
+    for (task_node* outer = w->current_node.load(relaxed); outer != nullptr; outer = outer->outer)
+      if (outer == &n) return outcome_of(errc::starved);  // a task that waits for itself
+  // Short: the usual task is over within a wake-up's time.
+  for (const std::uint64_t end = ticks() + ticks_of(w != nullptr ? 5'000 : 2'000); ticks() < end; cpu_relax())
+    if (is_done(n)) return outcome_ok;
+  const auto park = [&](std::int64_t ns) {
+    const time_point limit = ns == forever ? until : std::min(until, clock_type::now() + std::chrono::nanoseconds(ns));
+    for (;;) {
+      std::uint32_t seen = n.state.load(acquire);  // [done] ← finish
+      if ((seen & phase) == done) return true;
+      if ((seen & waited) == 0 && !n.state.compare_exchange_weak(seen, seen | waited, relaxed, relaxed)) continue;
+      futex_wait(n.state, seen | waited, until_ns(limit));
+      if (limit != time_point::max() && clock_type::now() >= limit) return is_done(n);
+    }
+  };
+  if (w != nullptr) w->park_in_wait(park);
+  else park(forever);
+  return is_done(n) ? outcome_ok : outcome_of(errc::timeout);
+}
+
+std::stop_token current_token() noexcept {
+  worker* const w = worker::current();
+  if (w == nullptr) return {};
+  task_node* const n = w->current_node.load(relaxed);
+  return n != nullptr ? node_token(*n) : w->owner.stop_all.get_token();
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,354 @@
+#include "worker.hpp"
+
+#include <cstdio>
+#include <ctime>
+
+#include <sys/prctl.h>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+constinit thread_local worker_base* this_worker = nullptr;
+
+namespace {
+
+// Tuning, each with the bench that it comes from.
+constexpr double tiny_batch_ns = 4'000;     // submit/1: a batch shall not take longer than a wake-up costs
+constexpr double first_force_ns = 3'000;    // fork/long_leaf: a bell that nobody answered for so long is not heard
+constexpr double force_again_ns = 40'000;
+constexpr double spin_floor_ns = 1'000;     // idle/one_per_ms: what an unpaid spin shrinks to
+constexpr unsigned nap_after = 6;           // unpaid steals in a row, with growing pauses, before a nap
+constexpr std::int64_t nap_ns = 250'000;
+
+constexpr bool power_of_two(unsigned n) noexcept { return (n & (n - 1)) == 0; }
+
+double measure_ticks() noexcept {
+  const auto t0 = clock_type::now();
+  const std::uint64_t c0 = ticks();
+  while (clock_type::now() - t0 < std::chrono::milliseconds(2)) cpu_relax();
+  const std::uint64_t c1 = ticks();
+  return static_cast<double>(c1 - c0) /
+         static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(clock_type::now() - t0).count());
+}
+
+}  // namespace
+
+double ticks_per_ns() noexcept {
+  static const double rate = measure_ticks();
+  return rate;
+}
+
+std::int64_t until_ns(time_point t) noexcept {
+  if (t == time_point::max()) return forever;
+  const auto now = clock_type::now();
+  return t <= now ? 0 : std::chrono::duration_cast<std::chrono::nanoseconds>(t - now).count() + 1;
+}
+
+worker::worker(core& c, unsigned i, bool is_spare)
+    : owner(c),
+      index(i),
+      spare(is_spare),
+      local_producer(c.local),
+      normal_consumer(c.lanes[static_cast<std::size_t>(lane::normal)]),
+      local_consumer(c.local),
+      heap(c.pages),
+      spin_(ticks_of(std::min(20'000.0, 1000.0 * static_cast<double>(c.opts.spin.count())))),
+      rng_(0x9e3779b97f4a7c15ull * (i + 1)) {}
+
+void worker::main(int cpu) noexcept {
+  this_worker = this;
+  heap.adopt();
+  if (cpu >= 0) pin_this_thread(cpu);
+  prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul);
+  if (owner.opts.on_thread_start != nullptr) owner.opts.on_thread_start(static_cast<int>(index));
+  if (spare) wait_for_duty();
+  loop();
+  if (owner.opts.on_thread_stop != nullptr) owner.opts.on_thread_stop(static_cast<int>(index));
+  heap.abandon();
+  this_worker = nullptr;
+  owner.worker_left();
+}
+
+void worker::loop() noexcept {
+  for (;;) {
+    const std::uint32_t bits = owner.attention_bits();
+    if (bits != 0) [[unlikely]] {
+      if ((bits & attention::stop) != 0) return;
+      if ((bits & attention::paused) != 0) {
+        search();
+        continue;
+      }
+      if (attend(bits)) continue;
+    }
+    if (spare && !on_duty.load(relaxed)) [[unlikely]] {
+      hand_claimed_back();
+      owner.spare_is_free(*this);
+      wait_for_duty();
+      continue;
+    }
+    job j;
+    if (claimed.pop(j)) {
+      run(j);
+      continue;
+    }
+    if (claim()) continue;
+    search();
+  }
+}
+
+void worker::run(job& j) noexcept {
+  if (j.counted()) {
+    count_start();
+    os_atomics::light_fence();  // [room] ↔ wait_for_room
+    if ((owner.attention_bits() & attention::blocked) != 0) [[unlikely]] owner.room_made(limit_ >= 8);
+  }
+  started.add();
+  const outcome o = j.ops().run(j);
+  if (o == outcome_stale) started.sub();
+  else count_end(o);
+}
+
+// What goes ahead of the queues. True: something ran.
+bool worker::attend(std::uint32_t bits) noexcept {
+  if ((bits & attention::entries) != 0) {
+    if (entry_job* e = owner.take_entry(); e != nullptr) {
+      started.add();
+      e->run(*e);
+      count_end(outcome_ok);
+      finish_entry(*e, entry_done);
+      return true;
+    }
+  }
+  return (bits & attention::mail) != 0 && take_mail();
+}
+
+bool worker::take_mail() noexcept {
+  if (!has_mail.load(relaxed) || !has_mail.exchange(false, acquire)) return false;  // [mail] ← enqueue
+  job j;
+  {
+    const std::lock_guard lock(mail_mutex);
+    if (mail.empty()) return false;
+    j = mail.front();
+    mail.erase(mail.begin());
+    if (!mail.empty()) has_mail.store(true, release);  // [mail]
+  }
+  run(j);
+  return true;
+}
+
+std::size_t worker::take_lane(lane l, std::size_t n) noexcept {
+  inject_queue& q = owner.lanes[static_cast<std::size_t>(l)];
+  if (l == lane::normal) return q.take(normal_consumer, batch_, n);
+  const std::uint32_t bit = attention::lane_bit(l);
+  if ((owner.attention_bits() & bit) == 0) return 0;
+  if (const std::size_t got = q.take(batch_, n); got != 0) return got;
+  owner.lower(bit);
+  os_atomics::fence_seq_cst();  // [lane] ↔ published
+  if (!q.empty()) owner.raise(bit);
+  return 0;
+}
+
+std::size_t worker::take_source(unsigned source, std::size_t n) noexcept {
+  const std::size_t got = source == local_source ? owner.local.take_own(local_producer, batch_, n)
+                                                 : take_lane(static_cast<lane>(source), n);
+  age_[source] = 0;  // served, or empty
+  if (got != 0)
+    for (unsigned s = 0; s <= local_source; ++s)
+      if (s != source) age_[s] += static_cast<unsigned>(got);
+  return got;
+}
+
+// Fills the empty run queue. Order: what starves, then the high lane, then in turn what came from outside and what this
+// worker's tasks submitted, then the low lane, then what other workers' tasks submitted. Any source that stays
+// non-empty is served within starvation_bound starts: a quarter of it is the largest batch while several sources are
+// in use, and a source that was passed over for half of it goes first.
+bool worker::claim() noexcept {
+  const std::uint64_t now = ticks();
+  measure(now);
+  const unsigned bound = owner.opts.starvation_bound;
+  const bool mixed = mixed_ || (owner.attention_bits() & attention::side_lanes) != 0;
+  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, mixed ? bound / 4 : bound / 2));
+  std::size_t n = 0;
+  unsigned from = 0;
+  for (unsigned s = 0; s <= local_source && n == 0; ++s)
+    if (age_[s] >= bound / 2) n = take_source(from = s, std::min<std::size_t>(most, std::max(1u, bound / 16)));
+  if (n == 0) n = take_source(from = static_cast<unsigned>(lane::high), most);
+  if (n == 0) {
+    const unsigned normal = static_cast<unsigned>(lane::normal);
+    const unsigned first = last_source_ == normal ? local_source : normal;
+    n = take_source(from = first, most);
+    if (n == 0) n = take_source(from = first == normal ? local_source : normal, most);
+  }
+  if (n == 0) n = take_source(from = static_cast<unsigned>(lane::low), most);
+  if (n == 0) {
+    n = owner.local.take(local_consumer, batch_, most);
+    if (n != 0) steals.add(n);
+    from = local_source;
+  }
+  if (n == 0) return false;
+  mixed_ = mixed_ ? (last_source_ != from || ++same_source_ < 8) : last_source_ != from;
+  if (last_source_ != from) same_source_ = 0;
+  last_source_ = from;
+  claimed.refill(batch_, n);
+  batch_size_ = n;
+  batch_start_ = now;
+  return true;
+}
+
+// Learns from the batch that has just ended how many tasks the next one may have.
+void worker::measure(std::uint64_t now) noexcept {
+  if (batch_size_ == 0) return;
+  const double each = static_cast<double>(now - batch_start_) / static_cast<double>(batch_size_);
+  const double tiny = tiny_batch_ns * ticks_per_ns();
+  if (each * static_cast<double>(limit_) * 2 < tiny) limit_ = std::min<std::size_t>(limit_ * 2, run_queue<os_atomics>::capacity);
+  else if (each * static_cast<double>(limit_) > tiny) limit_ = std::max<std::size_t>(1, static_cast<std::size_t>(tiny / each));
+  batch_size_ = 0;
+}
+
+bool worker::has_work(bool forks_too) const noexcept {
+  const std::uint32_t bits = owner.attention_bits();
+  if ((bits & attention::stop) != 0) return true;
+  if ((bits & attention::paused) != 0) return false;
+  if (has_mail.load(relaxed) || !owner.queues_empty()) return true;
+  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) {
+    const worker& v = *owner.slot(i);
+    if (&v == this) continue;
+    if (v.claimed.visible() || (forks_too && v.forks.visible())) return true;
+  }
+  return false;
+}
+
+void worker::ring_all() noexcept {
+  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
+    if (i != index) owner.slot(i)->forks.ring();
+}
+
+void worker::leave_search() noexcept {
+  if (owner.idle.leave_with_work() && has_work(true) && owner.wake_one()) return;
+  if (owner.idle.any_hungry()) ring_all();  // nobody searches now: the next fork shall wake one
+}
+
+// One round over the victims, nearest and random first. True: something was stolen and has run.
+bool worker::steal_once(bool force_now) noexcept {
+  const unsigned n = owner.slot_count();
+  rng_ ^= rng_ << 13;
+  rng_ ^= rng_ >> 7;
+  rng_ ^= rng_ << 17;
+  const unsigned first = static_cast<unsigned>(rng_ % n);
+  for (unsigned k = 0; k < n; ++k) {
+    const unsigned i = first + k < n ? first + k : first + k - n;
+    if (i == index) continue;
+    worker& v = *owner.slot(i);
+    if (steal_forks_of(v, 0, force_now, true)) return true;
+    job j;
+    steal_outcome o = v.claimed.steal(j);
+    if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric()) {
+      o = v.claimed.force(j);
+      if (o == steal_outcome::stolen) forced.add();
+    }
+    if (o == steal_outcome::stolen) {
+      steals.add();
+      leave_search();
+      run(j);
+      return true;
+    }
+  }
+  return false;
+}
+
+// Looks for work until there is some, it is time to stop, or the spin budget is spent and the worker has slept.
+void worker::search() noexcept {
+  if ((owner.attention_bits() & attention::quiesce) != 0) owner.check_quiescent();
+  owner.idle.enter_search();
+  for (;;) {
+    const bool may_spin = owner.idle.searchers() <= (owner.worker_count + 1) / 2;
+    const std::uint64_t t0 = ticks(), spin_end = t0 + (may_spin ? spin_ : 0);
+    std::uint64_t force_at = t0 + ticks_of(first_force_ns);
+    for (unsigned n = 0;; ++n) {
+      const std::uint32_t bits = owner.attention_bits();
+      if ((bits & attention::stop) != 0 || (spare && !on_duty.load(relaxed))) return owner.idle.leave_search();
+      if ((bits & attention::paused) != 0) break;
+      const std::uint64_t now = ticks();
+      if ((bits & (attention::entries | attention::mail)) != 0 && (has_mail.load(relaxed) || (bits & attention::entries) != 0)) {
+        owner.idle.leave_search();
+        if (attend(bits)) return;
+        owner.idle.enter_search();
+      }
+      if (n == 0 || !owner.lanes[static_cast<std::size_t>(lane::normal)].empty() || !owner.local.empty() ||
+          (bits & attention::side_lanes) != 0) {
+        if (claim()) {
+          if (now - t0 > spin_ / 2) longer_spin();
+          return leave_search();
+        }
+      }
+      const bool force_now = now >= force_at;
+      if (steal_once(force_now)) return;
+      if (force_now) force_at = now + ticks_of(force_again_ns);
+      if (n == 0 || (n >= 32 && power_of_two(n))) ring_all();
+      if (now >= spin_end) break;
+      cpu_relax();
+    }
+    sleep(unpaid_ >= nap_after);
+    if ((owner.attention_bits() & attention::stop) != 0) return owner.idle.leave_search();
+  }
+}
+
+void worker::wait_for_duty() noexcept {
+  while (!on_duty.load(acquire) && (owner.attention_bits() & attention::stop) == 0) bed.park();  // [duty] ← vacate
+}
+
+// A spare that goes off duty keeps nothing that others wait for.
+void worker::hand_claimed_back() noexcept {
+  job j;
+  while (claimed.pop(j)) {
+    if (!owner.local.enqueue(local_producer, j)) {
+      run(j);
+      continue;
+    }
+    owner.published(lane::normal);
+  }
+}
+
+void worker::longer_spin() noexcept {
+  spin_ = std::min(spin_ * 2, ticks_of(1000.0 * static_cast<double>(owner.opts.spin.count())));
+}
+
+// From searching to searching, with a sleep between if nothing is there. A nap is for whoever found only crumbs: forks do
+// not wake it, and it ends by itself.
+void worker::sleep(bool nap) noexcept {
+  if (!nap) ring_all();
+  owner.idle.prepare(index, nap);
+  if (has_work(!nap)) {
+    if (!owner.idle.cancel(index)) bed.park();  // a waker was quicker; its token is on the way
+    return;
+  }
+  limit_ = 1;
+  parks.add();
+  if (owner.opts.obs != nullptr) owner.opts.obs->on_park(static_cast<int>(index));
+  const std::uint64_t t0 = ticks();
+  if (!bed.park(nap ? nap_ns : forever) && !owner.idle.cancel(index)) bed.park();
+  const std::uint64_t slept = ticks() - t0;
+  // A gap that a spin of the longest kind would have covered makes the next spin longer; any other makes it shorter.
+  const double longest = 1000.0 * static_cast<double>(owner.opts.spin.count());
+  if (slept < ticks_of(longest + 20'000)) longer_spin();
+  else spin_ = std::max(std::min(ticks_of(spin_floor_ns), ticks_of(longest)), spin_ / 2);
+  unpaid_ = nap ? nap_after - 2 : 0;
+  if (owner.idle.relax_hint() && has_work(true)) owner.wake_one();
+}
+
+outcome worker::admit_children(std::size_t n) noexcept {
+  if (owner.refuse_children_.load(relaxed)) return rejected.add(), outcome_of(errc::stopped);
+  if ((children_ & ~63ull) != ((children_ + n) & ~63ull)) {  // every 64 tasks: the sums are not free
+    std::uint64_t ended_now = 0;
+    for (outcome o = 0; o < outcome_count; ++o) ended_now += owner.ended_sum(o);
+    if (owner.submitted_sum() - ended_now + n > owner.opts.max_outstanding) return rejected.add(), outcome_of(errc::full);
+  }
+  children_ += n;
+  submitted.add(n);
+  return outcome_ok;
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,120 @@
+// One worker: a thread, its queues, its way of finding work. Layer 4, the only place that orders the queues.
+#pragma once
+
+#include "core.hpp"
+#include "parker.hpp"
+#include "run_queue.hpp"
+
+#include <weir/detail/worker.hpp>
+
+#include <pthread.h>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+class worker final : public worker_base {
+ public:
+  worker(core& c, unsigned index, bool spare);
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+
+  static worker* current() noexcept { return static_cast<worker*>(this_worker); }
+  static worker* current_of(const core& c) noexcept {
+    worker* w = current();
+    return w != nullptr && &w->owner == &c ? w : nullptr;
+  }
+
+  void main(int cpu) noexcept;  // the thread's body
+  void run(job& j) noexcept;
+
+  // Sleeps in a wait. When that lasts, a spare stands in for this worker until it goes on. park(ns) is the sleep itself:
+  // true when what it waits for may be there.
+  template <class Park>
+  void park_in_wait(Park park) noexcept {
+    if (park(vacate_after_ns)) return;
+    worker* stand_in = owner.vacate();
+    park(forever);
+    if (stand_in != nullptr) owner.occupy(*stand_in);
+  }
+  static constexpr std::int64_t vacate_after_ns = 50'000;  // P14
+
+  void wait_for_duty() noexcept;  // spares
+  void hand_claimed_back() noexcept;
+  void join_stolen(fork_deque::index h, fork_job& j) noexcept;
+  void answer_bell() noexcept;
+
+  outcome admit_children(std::size_t n) noexcept;
+  bool take_mail() noexcept;
+
+  void count_start() noexcept { started_outside.add(); }
+  void count_end(outcome o) noexcept { ended[o].add(); }
+
+  core& owner;
+  const unsigned index;
+  const bool spare;
+  parker<os_atomics> bed;
+  run_queue<os_atomics> claimed;
+  inject_queue::producer local_producer;
+  std::unique_ptr<inject_queue::producer> lane_producers[lane_count];
+  inject_queue::consumer normal_consumer, local_consumer;
+  slab_heap heap;
+  std::atomic<task_node*> current_node{nullptr};  // innermost running task that has a node
+  std::atomic<bool> inspected{false};             // request_stop() looks at it: the node must not go away
+  std::atomic<const char*> current_name{nullptr};
+  pthread_t thread{};
+  bool unstarted = false, joined = false;      // under spare_mutex_
+  std::atomic<bool> on_duty{false};            // spares: stand in for a worker that sleeps in a wait
+
+  // Single-writer counters.
+  alignas(cache_line) counter started, started_outside, submitted, ended[outcome_count];
+  counter rejected, steals, parks, wakes, forced;
+  static constexpr std::uint32_t no_follower = ~0u;
+  std::atomic<std::uint32_t> follower{no_follower};  // who waits for a job that this worker stole
+
+  std::mutex mail_mutex;
+  std::vector<job> mail;
+  std::atomic<bool> has_mail{false};
+
+ private:
+  static constexpr unsigned local_source = lane_count;
+  void loop() noexcept;
+  bool attend(std::uint32_t bits) noexcept;
+  bool claim() noexcept;
+  void measure(std::uint64_t now) noexcept;
+  std::size_t take_lane(lane l, std::size_t n) noexcept;
+  std::size_t take_source(unsigned source, std::size_t n) noexcept;
+  void search() noexcept;
+  bool has_work(bool forks_too) const noexcept;
+  bool steal_once(bool force_now) noexcept;
+  void ring_all() noexcept;
+  void run_fork(fork_job& j) noexcept;
+  bool steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, bool searching) noexcept;
+  void sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept;
+  void leave_search() noexcept;
+  void longer_spin() noexcept;
+  void sleep(bool nap) noexcept;
+
+  // Batch sizes follow the measured time of a task; see claim().
+  job batch_[run_queue<os_atomics>::capacity];
+  std::size_t limit_ = 1, batch_size_ = 0;
+  std::uint64_t batch_start_ = 0;
+  unsigned age_[lane_count + 1]{};  // starts since a source was served last; the local queue is the last one
+  unsigned last_source_ = 0, same_source_ = 0;
+  bool mixed_ = false;        // several sources are in use
+  std::uint64_t spin_ = 0;    // ticks, adaptive
+  unsigned unpaid_ = 0;       // steals in a row that took longer than they ran
+  std::uint64_t children_ = 0;
+  std::uint64_t rng_;
+};
+
+// Ticks in a nanosecond, measured once.
+double ticks_per_ns() noexcept;
+inline std::uint64_t ticks_of(double ns) noexcept { return static_cast<std::uint64_t>(ns * ticks_per_ns()); }
+
+// Nanoseconds until t for a futex: forever, or >= 0.
+std::int64_t until_ns(time_point t) noexcept;
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,16 @@
+// What somebody else's program looks like.
+#include <weir/weir.hpp>
+
+#include <atomic>
+#include <cstdio>
+
+int main() {
+  weir::runtime rt;
+  std::atomic<int> ran{0};
+  for (int i = 0; i < 100; ++i)
+    if (!rt.submit([&ran] { ran.fetch_add(1, std::memory_order_relaxed); })) return 1;
+  if (!rt.wait_idle()) return 2;
+  const int answer = rt.run([] { return 42; });
+  std::printf("ran %d, answer %d\n", ran.load(), answer);
+  return ran.load() == 100 && answer == 42 ? 0 : 3;
+}

@@ -1,0 +1,535 @@
+// Bad input: each wrong option, callable and moment has a defined answer.
+#include <weir/runtime.hpp>
+
+#include <allocations.hpp>
+#include <child.hpp>
+#include <runtime_tools.hpp>
+#include <sanitizers.hpp>
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <functional>
+#include <limits>
+#include <memory_resource>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace test;
+using weir::errc;
+
+// ---- options
+
+// Both ways to make a runtime agree, and the exception names the option.
+void expect_invalid(const weir::options& o, const std::string& name) {
+  try {
+    weir::runtime rt(o);
+    ADD_FAILURE() << name << " was accepted";
+  } catch (const std::invalid_argument& e) {
+    EXPECT_NE(std::string(e.what()).find(name), std::string::npos) << "does not name '" << name << "': " << e.what();
+  } catch (const std::exception& e) {
+    ADD_FAILURE() << name << ": not std::invalid_argument but " << e.what();
+  }
+  auto r = weir::runtime::create(o);
+  ASSERT_FALSE(r) << name;
+  EXPECT_EQ(r.error().code, errc::invalid) << name;
+}
+
+TEST(BadOptions, OutOfRangeIsInvalidAndNamed) {
+  const auto check = [](const std::string& name, auto change) {
+    weir::options o = with_workers(1);
+    change(o);
+    expect_invalid(o, name);
+  };
+  check("capacity", [](auto& o) { o.capacity = 0; });
+  check("max_outstanding", [](auto& o) { o.max_outstanding = 0; });
+  check("starvation_bound", [](auto& o) { o.starvation_bound = 0; });
+  check("spin", [](auto& o) { o.spin = -1us; });
+  check("spin", [](auto& o) { o.spin = std::chrono::microseconds::min(); });
+  check("codel_target", [](auto& o) { o.codel_target = -1us; });
+  check("stall_after", [](auto& o) { o.stall_after = -1us; });
+  check("full", [](auto& o) { o.full = static_cast<weir::on_full>(99); });
+  check("pin", [](auto& o) { o.pin = static_cast<weir::pinning>(99); });
+  check("stack_size", [](auto& o) { o.stack_size = 1; });
+  check("max_workers", [](auto& o) { o.workers = 4, o.max_workers = 2; });
+  check("workers", [](auto& o) { o.workers = std::numeric_limits<unsigned>::max(); });
+}
+
+TEST(BadOptions, LargeValuesThatMeanNoLimitAreFine) {
+  weir::options o = with_workers(1);
+  o.capacity = std::numeric_limits<std::size_t>::max();
+  o.max_outstanding = std::numeric_limits<std::size_t>::max();
+  o.starvation_bound = std::numeric_limits<unsigned>::max();
+  o.max_spares = 0;
+  o.spin = 0us;
+  try {
+    weir::runtime rt(o);
+    std::atomic<int> ran{0};
+    for (int i = 0; i < 1000; ++i) ASSERT_TRUE(rt.submit([&] { ++ran; }));
+    ASSERT_TRUE(rt.wait_idle());
+    EXPECT_EQ(ran, 1000);
+  } catch (const std::invalid_argument&) {
+    // refusing them is an answer, too; accepting them and then failing is not
+  }
+}
+
+TEST(BadOptions, ANullNameIsNoCrash) {
+  weir::options o = with_workers(1);
+  o.name = nullptr;
+  auto r = weir::runtime::create(o);
+  if (r) {
+    EXPECT_EQ((*r)->run([] { return 1; }), 1);
+  } else {
+    EXPECT_EQ(r.error().code, errc::invalid);
+  }
+}
+
+TEST(BadOptions, ALongNameStillNamesTheThreads) {
+  weir::options o = with_workers(1);
+  const std::string name(200, 'n');
+  o.name = name.c_str();
+  weir::runtime rt(o);
+  const std::string thread = rt.run([] {
+    char text[64] = {};
+    ::pthread_getname_np(::pthread_self(), text, sizeof text);
+    return std::string(text);
+  });
+  EXPECT_EQ(thread.rfind("nnnn", 0), 0u) << thread;
+}
+
+TEST(BadOptions, TheDefaultsJustWork) {
+  weir::runtime rt;
+  EXPECT_GE(rt.workers(), 1u);
+  EXPECT_EQ(rt.run([] { return 1; }), 1);
+}
+
+TEST(BadOptions, AWorkerThatIsNotThereIsInvalid) {
+  weir::runtime rt(with_workers(2));
+  for (const int worker : {2, 3, 1000, std::numeric_limits<int>::max(), -2, std::numeric_limits<int>::min()}) {
+    tally t;
+    {
+      probe<8> f(t);
+      const weir::status s = rt.submit(std::move(f), {.worker = worker});
+      EXPECT_FALSE(s) << worker;
+      if (s) continue;
+      EXPECT_EQ(s.error().code, errc::invalid) << worker;
+      EXPECT_TRUE(t.untouched());
+      auto r = rt.spawn(std::move(f), {.worker = worker}).get();
+      ASSERT_FALSE(r);
+      EXPECT_EQ(r.error().code, errc::invalid);
+    }
+  }
+  ASSERT_TRUE(rt.wait_idle());
+}
+
+TEST(BadOptions, ALaneThatDoesNotExistIsInvalid) {
+  weir::runtime rt(with_workers(1));
+  const weir::status s = rt.submit([] {}, {.prio = static_cast<weir::lane>(17)});
+  ASSERT_FALSE(s);
+  EXPECT_EQ(s.error().code, errc::invalid);
+  const weir::status bulk = rt.try_submit_bulk(std::vector<std::function<void()>>(2, [] {}), {.prio = static_cast<weir::lane>(3)});
+  ASSERT_FALSE(bulk);
+  EXPECT_EQ(bulk.error().code, errc::invalid);
+}
+
+TEST(BadOptions, AStartByInThePastIsExpiredOrRefusedButNeverRunsLate) {
+  weir::runtime rt(with_workers(1));
+  tally t;
+  auto r = rt.spawn(probe<8>(t), {.start_by = weir::time_point::min()}).get();
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error().code, errc::expired);
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(t.calls, 0);
+  EXPECT_EQ(t.alive, 0);
+}
+
+// ---- threads that cannot be had (P29)
+
+template <class Limit>
+void creation_fails_cleanly(Limit limit, unsigned workers, std::size_t stack_size) {
+  EXPECT_EQ(in_child([&](child_checks& check) {
+              if (!limit()) return;
+              weir::options o = with_workers(workers);
+              o.stack_size = stack_size;
+              static std::atomic<int> threads;
+              threads = 0;
+              o.on_thread_start = [](int) { ++threads; };
+              o.on_thread_stop = [](int) { --threads; };
+              bool thrown = false;
+              try {
+                weir::runtime rt(o);
+              } catch (const std::system_error&) {
+                thrown = true;
+              } catch (const std::bad_alloc&) {
+                thrown = true;
+              }
+              check(thrown, "the constructor throws std::system_error");
+              check(threads == 0, "no thread is left behind");
+              auto r = weir::runtime::create(o);
+              check(!r, "create fails, too");
+              check(!r && r.error().code == errc::failed, "with errc::failed");
+              check(!r && r.error().cause != nullptr, "and the cause");
+              weir::runtime small(with_workers(1));
+              check(small.run([] { return 3; }) == 3, "a smaller runtime still works");
+            }),
+            "");
+}
+
+TEST(ThreadCreation, ThatFailsForItsStackThrowsSystemError) {
+  if (sanitized) GTEST_SKIP() << "a sanitizer's address space has no such limits";
+  creation_fails_cleanly([] { return true; }, 2, std::size_t{1} << 46);
+}
+
+TEST(ThreadCreation, ThatFailsHalfWayJoinsTheFirstHalf) {
+  if (sanitized) GTEST_SKIP() << "a sanitizer's address space has no such limits";
+  creation_fails_cleanly(
+      [] {
+        const rlimit limit{std::size_t{2} << 30, std::size_t{2} << 30};
+        return ::setrlimit(RLIMIT_AS, &limit) == 0;
+      },
+      64, std::size_t{256} << 20);
+}
+
+TEST(ThreadCreation, ThatFailsForTheNumberOfProcessesThrowsSystemError) {
+  creation_fails_cleanly(
+      [] {
+        const rlimit limit{8, 8};
+        if (::setrlimit(RLIMIT_NPROC, &limit) != 0) return false;
+        return ::getuid() != 0 || ::setuid(65534) == 0;  // root has no such limit
+      },
+      64, 0);
+}
+
+// No spare can be made: the tasks behind the waiter run later, each once.
+TEST(ThreadCreation, ASpareThatCannotBeHadLosesAndDoublesNothing) {
+  EXPECT_EQ(in_child([](child_checks& check) {
+              weir::runtime rt(with_workers(1)), other(with_workers(1));
+              const rlimit limit{1, 1};
+              const bool limited = ::setrlimit(RLIMIT_NPROC, &limit) == 0 && (::getuid() != 0 || ::setuid(65534) == 0);
+              gate release;
+              auto started = std::make_shared<gate>();
+              auto far = other.spawn([&, started] {
+                started->open();
+                release.wait();
+                return 4;
+              });
+              started->wait();
+              auto waiting = std::make_shared<gate>();
+              auto waiter = rt.spawn([&, waiting] {
+                waiting->open();
+                return far.get().value_or(-1);
+              });
+              waiting->wait();
+              std::atomic<int> ran{0};
+              for (int i = 0; i < 100; ++i) check(!!rt.submit([&] { ++ran; }), "submit still accepts");
+              std::this_thread::sleep_for(20ms);
+              check(!limited || ran == 0, "without a spare they wait");
+              release.open();
+              check(waiter.get().value_or(0) == 4, "the waiter goes on");
+              check(rt.wait_idle(), "the runtime comes to rest");
+              check(ran == 100, "each task ran once");
+            }),
+            "");
+}
+
+// ---- callables
+
+TEST(BadCallables, NullIsInvalidAndNothingIsQueued) {
+  weir::runtime rt(with_workers(1));
+  void (*pointer)() = nullptr;
+  std::function<void()> empty;
+  const auto invalid = [](const weir::status& s) { return !s && s.error().code == errc::invalid; };
+  EXPECT_TRUE(invalid(rt.submit(pointer)));
+  EXPECT_TRUE(invalid(rt.submit(empty)));
+  EXPECT_TRUE(invalid(rt.submit(std::function<void()>())));
+  EXPECT_TRUE(invalid(rt.submit(empty, {.prio = weir::lane::high})));
+  EXPECT_TRUE(invalid(rt.submit(pointer, {.name = "null"})));
+  EXPECT_TRUE(invalid(rt.try_submit(pointer)));
+  EXPECT_TRUE(invalid(rt.try_submit(empty)));
+  EXPECT_TRUE(invalid(rt.try_submit_bulk(std::vector<std::function<void()>>{[] {}, nullptr, [] {}})));
+  EXPECT_EQ(rt.spawn(pointer).get().error().code, errc::invalid);
+  EXPECT_EQ(rt.spawn(std::function<int()>()).get().error().code, errc::invalid);
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(rt.metrics().submitted, 0u);
+}
+
+TEST(BadCallables, PlainFunctionsAndFunctionObjectsOfAnyKindWork) {
+  weir::runtime rt(with_workers(1));
+  static std::atomic<int> calls;
+  calls = 0;
+  struct local {
+    static void function() { ++calls; }
+  };
+  ASSERT_TRUE(rt.submit(&local::function));
+  ASSERT_TRUE(rt.submit(local::function));
+  ASSERT_TRUE(rt.submit(std::function<void()>(&local::function)));
+  ASSERT_TRUE(rt.submit(std::bind([](int n) { calls += n; }, 1)));
+  auto lambda = []() mutable { ++calls; };
+  ASSERT_TRUE(rt.submit(std::ref(lambda)));
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(calls, 5);
+}
+
+struct throws_in_copy {
+  std::atomic<int>* alive;
+  explicit throws_in_copy(std::atomic<int>& a) : alive(&a) { ++*alive; }
+  throws_in_copy(const throws_in_copy&) { throw std::out_of_range("copy"); }
+  throws_in_copy(throws_in_copy&& o) noexcept : alive(o.alive) { ++*alive; }
+  ~throws_in_copy() { --*alive; }
+  void operator()() const {}
+};
+
+struct throws_in_move {
+  std::atomic<int>* alive;
+  explicit throws_in_move(std::atomic<int>& a) : alive(&a) { ++*alive; }
+  throws_in_move(const throws_in_move& o) : alive(o.alive) { ++*alive; }
+  throws_in_move(throws_in_move&&) { throw std::out_of_range("move"); }  // NOLINT
+  ~throws_in_move() { --*alive; }
+  void operator()() const {}
+};
+
+struct throws_in_destructor {
+  std::atomic<int>* calls;
+  bool armed = true;
+  explicit throws_in_destructor(std::atomic<int>& c) : calls(&c) {}
+  throws_in_destructor(throws_in_destructor&& o) noexcept : calls(o.calls) { o.armed = false; }
+  ~throws_in_destructor() noexcept(false) {
+    if (armed) throw std::out_of_range("destructor");
+  }
+  void operator()() const { ++*calls; }
+};
+
+void expect_failed_with_cause(const weir::error& e) {
+  EXPECT_EQ(e.code, errc::failed);
+  ASSERT_TRUE(e.cause);
+  EXPECT_THROW(std::rethrow_exception(e.cause), std::out_of_range);
+}
+
+class ThrowingCallables : public ::testing::Test {
+ protected:
+  void expect_exact_capacity() {
+    std::atomic<std::size_t> ran{0};
+    {
+      plug p(rt);
+      EXPECT_EQ(fill(rt, ran), 4u) << "a failed submit kept its place";
+    }
+    ASSERT_TRUE(rt.wait_idle());
+    const weir::snapshot m = rt.metrics();
+    EXPECT_EQ(m.submitted, m.ok + m.failed + m.cancelled + m.expired + m.dropped + m.stopped);
+  }
+  static weir::options opts(unhandled& u) {
+    weir::options o = with_workers(1);
+    o.capacity = 4;
+    o.full = weir::on_full::reject;
+    u.install(o);
+    return o;
+  }
+  unhandled seen;
+  weir::runtime rt{opts(seen)};
+};
+
+TEST_F(ThrowingCallables, InTheCopyTheSubmitFailsWithThatCause) {
+  std::atomic<int> alive{0};
+  {
+    throws_in_copy f(alive);
+    for (int i = 0; i < 20; ++i) {
+      const weir::status s = i % 2 == 0 ? rt.submit(f) : rt.submit(f, {.name = "n"});
+      ASSERT_FALSE(s);
+      expect_failed_with_cause(s.error());
+      auto r = rt.spawn(f).get();
+      ASSERT_FALSE(r);
+      expect_failed_with_cause(r.error());
+    }
+    EXPECT_EQ(alive, 1);
+    EXPECT_TRUE(rt.submit(std::move(f)));
+  }
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(alive, 0);
+  EXPECT_EQ(seen.count(), 0) << "the submitter was told";
+  expect_exact_capacity();
+}
+
+TEST_F(ThrowingCallables, InTheMoveTheSubmitFailsWithThatCause) {
+  std::atomic<int> alive{0};
+  {
+    throws_in_move f(alive);
+    for (int i = 0; i < 20; ++i) {
+      const weir::status s = rt.submit(std::move(f));
+      ASSERT_FALSE(s);
+      expect_failed_with_cause(s.error());
+      auto r = rt.spawn(std::move(f), {.prio = weir::lane::low}).get();
+      ASSERT_FALSE(r);
+      expect_failed_with_cause(r.error());
+    }
+    EXPECT_EQ(alive, 1);
+    EXPECT_TRUE(rt.submit(f)) << "its copy is fine";
+    EXPECT_TRUE(rt.spawn(f).get());
+  }
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(alive, 0);
+  expect_exact_capacity();
+}
+
+TEST_F(ThrowingCallables, InTheDestructorTheTaskCountsAsFailed) {
+  std::atomic<int> calls{0};
+  const auto make = [&](auto&& send) {
+    throws_in_destructor f(calls);
+    send(std::move(f));
+    f.armed = false;
+  };
+  make([&](auto&& f) { ASSERT_TRUE(rt.submit(std::move(f))); });
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(seen.texts(), std::vector<std::string>{"destructor"});
+  make([&](auto&& f) {
+    auto r = rt.spawn(std::move(f)).get();
+    ASSERT_FALSE(r);
+    expect_failed_with_cause(r.error());
+  });
+  {
+    plug p(rt);
+    make([&](auto&& f) {
+      auto h = rt.spawn(std::move(f));
+      h.cancel();
+      EXPECT_EQ(h.get().error().code, errc::cancelled);
+    });
+  }
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(rt.metrics().failed, 2u);
+  expect_exact_capacity();
+}
+
+TEST_F(ThrowingCallables, InBulkNothingIsAccepted) {
+  std::atomic<int> alive{0};
+  {
+    std::vector<throws_in_copy> v;
+    v.reserve(3);
+    for (int i = 0; i < 3; ++i) v.emplace_back(alive);
+    const weir::status s = rt.try_submit_bulk(v);
+    ASSERT_FALSE(s);
+    expect_failed_with_cause(s.error());
+    EXPECT_EQ(alive, 3);
+  }
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(rt.metrics().ok, 0u);
+  expect_exact_capacity();
+}
+
+TEST_F(ThrowingCallables, AResultWhoseMoveThrowsIsAFailedResult) {
+  struct bad_result {
+    bad_result() = default;
+    bad_result(bad_result&&) { throw std::out_of_range("result"); }  // NOLINT
+  };
+  auto h = rt.spawn([] { return bad_result(); });
+  auto r = [&]() -> errc {
+    try {
+      auto x = h.get();
+      return x ? errc{} : x.error().code;
+    } catch (const std::out_of_range&) {
+      return errc::failed;
+    }
+  }();
+  EXPECT_EQ(r, errc::failed);
+  ASSERT_TRUE(rt.wait_idle());
+}
+
+// ---- memory
+
+class failing_memory final : public std::pmr::memory_resource {
+ public:
+  std::atomic<bool> fail{false};
+
+ private:
+  void* do_allocate(std::size_t n, std::size_t a) override {
+    if (fail) throw std::bad_alloc();
+    return std::pmr::new_delete_resource()->allocate(n, a);
+  }
+  void do_deallocate(void* p, std::size_t n, std::size_t a) override { std::pmr::new_delete_resource()->deallocate(p, n, a); }
+  bool do_is_equal(const memory_resource& o) const noexcept override { return this == &o; }
+};
+
+TEST(NoMemory, AFailedAllocationIsFailedWithBadAllocAndLosesNothing) {
+  failing_memory memory;
+  std::atomic<int> ran{0};
+  weir::options o = with_workers(1);
+  o.memory = &memory;
+  o.capacity = 100'000;
+  o.full = weir::on_full::reject;
+  weir::runtime rt(o);
+  int accepted = 0, failed = 0;
+  {
+    plug p(rt);
+    memory.fail = true;
+    failing_allocations none;
+    for (int i = 0; i < 50'000 && failed < 50; ++i) {
+      auto f = [&ran, pad = std::array<char, 200>{}] { ran += 1 + pad[0]; };
+      const weir::status s = i % 2 == 0 ? rt.submit(f) : rt.submit(f, {.name = "n"});
+      if (s) {
+        ++accepted;
+        continue;
+      }
+      ++failed;
+      EXPECT_EQ(s.error().code, errc::failed);
+    }
+    memory.fail = false;
+  }
+  EXPECT_GT(failed, 0) << "the memory of the options is used";
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(ran, accepted);
+  EXPECT_EQ(rt.spawn([] { return 2; }).get().value_or(0), 2) << "and it works again";
+}
+
+// ---- handles and references that refer to nothing
+
+TEST(BadHandles, EmptyMovedFromAndSpentOnesAreInvalid) {
+  weir::join_handle<int> empty;
+  EXPECT_FALSE(empty.valid());
+  EXPECT_FALSE(empty.ready());
+  EXPECT_EQ(empty.get().error().code, errc::invalid);
+  EXPECT_EQ(empty.get_until(weir::time_point::max()).error().code, errc::invalid);
+  empty.cancel();
+  empty.detach();
+  weir::runtime rt(with_workers(1));
+  auto a = rt.spawn([] { return 1; });
+  auto b = std::move(a);
+  EXPECT_EQ(a.get().error().code, errc::invalid);  // NOLINT: that is the point
+  EXPECT_EQ(b.get().value_or(0), 1);
+  EXPECT_EQ(b.get().error().code, errc::invalid);
+  EXPECT_FALSE(b.ready());
+  EXPECT_FALSE(b.valid());
+}
+
+TEST(BadHandles, ADefaultExecutorRefAnswersStopped) {
+  const weir::executor_ref none;
+  tally t;
+  probe<8> f(t);
+  EXPECT_EQ(none.submit(std::move(f)).error().code, errc::stopped);
+  EXPECT_EQ(none.submit(std::move(f), {.name = "n"}).error().code, errc::stopped);
+  EXPECT_EQ(none.try_submit(std::move(f)).error().code, errc::stopped);
+  EXPECT_EQ(none.try_submit_bulk(std::vector<std::function<void()>>(2, [] {})).error().code, errc::stopped);
+  EXPECT_EQ(none.spawn(std::move(f)).get().error().code, errc::stopped);
+  EXPECT_EQ(none.spawn(std::move(f), {.name = "n"}).get().error().code, errc::stopped);
+  EXPECT_TRUE(t.untouched());
+}
+
+TEST(BadHandles, ReadingTheWrongSideOfAResultIsNotUndefined) {
+  const weir::result<int> failure = errc::full;
+  EXPECT_THROW(static_cast<void>(failure.value()), std::system_error);
+  try {
+    weir::status(errc::expired).value();
+    ADD_FAILURE();
+  } catch (const std::system_error& e) {
+    EXPECT_EQ(e.code(), errc::expired);
+    EXPECT_STREQ(e.code().category().name(), "weir");
+    EXPECT_FALSE(e.code().message().empty());
+  }
+}
+
+}  // namespace

@@ -1,0 +1,116 @@
+// P12: submit and spawn own their callable.
+#include <weir/runtime.hpp>
+
+#include <runtime_tools.hpp>
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <memory>
+#include <string>
+
+namespace {
+
+using namespace test;
+
+TEST(Callables, AreOwnedBySubmitAndSpawn) {
+  weir::runtime rt(with_workers(1));
+  std::string seen;
+  {
+    plug p(rt);
+    auto text = std::make_unique<std::string>(100, 'x');
+    auto f = [text = *text, &seen] { seen = text; };
+    ASSERT_TRUE(rt.submit(f));
+    struct adder {
+      int n;
+      int operator()() const { return n + 1; }
+    } a{41};
+    auto h = rt.spawn(a);
+    a.n = 0;
+    text.reset();
+    p.release();
+    EXPECT_EQ(h.get().value_or(-1), 42);
+  }
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(seen, std::string(100, 'x'));
+}
+
+TEST(Callables, LvaluesAreCopiedOnceRvaluesAreOnlyMoved) {
+  weir::runtime rt(with_workers(1));
+  tally t;
+  {
+    probe<64> f(t);
+    ASSERT_TRUE(rt.submit(f));
+    ASSERT_TRUE(rt.wait_idle());
+    EXPECT_EQ(t.copies, 1);
+    EXPECT_EQ(t.calls, 1);
+    EXPECT_FALSE(f.moved_from());
+    EXPECT_EQ(t.alive, 1) << "the copy is gone once it has run";
+    ASSERT_TRUE(rt.spawn(f).get());
+    EXPECT_EQ(t.copies, 2);
+    ASSERT_TRUE(rt.submit(std::move(f)));
+    ASSERT_TRUE(rt.wait_idle());
+    EXPECT_EQ(t.copies, 2);
+    EXPECT_TRUE(f.moved_from());
+    EXPECT_EQ(t.calls, 3);
+  }
+  EXPECT_EQ(t.alive, 0);
+}
+
+TEST(Callables, OfEverySizeAndAlignmentArriveWhole) {
+  weir::runtime rt(with_workers(2));
+  std::atomic<int> good{0};
+  const auto send = [&]<std::size_t N>(std::integral_constant<std::size_t, N>) {
+    std::array<unsigned char, N> bytes;
+    for (std::size_t i = 0; i < N; ++i) bytes[i] = static_cast<unsigned char>(i * 7 + N);
+    auto f = [bytes, &good] {
+      for (std::size_t i = 0; i < N; ++i)
+        if (bytes[i] != static_cast<unsigned char>(i * 7 + N)) return;
+      ++good;
+    };
+    ASSERT_TRUE(rt.submit(f));
+    ASSERT_TRUE(rt.spawn(f).get());
+  };
+  [&]<std::size_t... N>(std::index_sequence<N...>) {
+    (send(std::integral_constant<std::size_t, N + 1>{}), ...);
+  }(std::make_index_sequence<80>{});
+  send(std::integral_constant<std::size_t, 5000>{});
+  struct alignas(64) aligned {
+    std::atomic<int>* good;
+    void operator()() const {
+      if (reinterpret_cast<std::uintptr_t>(this) % 64 == 0) ++*good;
+    }
+  };
+  ASSERT_TRUE(rt.submit(aligned{&good}));
+  ASSERT_TRUE(rt.spawn(aligned{&good}).get());
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(good, 164);
+}
+
+TEST(Callables, MayBeMoveOnly) {
+  weir::runtime rt(with_workers(1));
+  auto p = std::make_unique<int>(5);
+  int seen = 0;
+  ASSERT_TRUE(rt.submit([p = std::move(p), &seen] { seen = *p; }));
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(seen, 5);
+}
+
+// Where both F() and F(std::stop_token) compile, the token is wanted.
+TEST(Callables, PreferTheStopToken) {
+  struct both {
+    std::atomic<int>* tokens;
+    void operator()() const { *tokens -= 100; }
+    void operator()(std::stop_token t) const { *tokens += t.stop_possible() ? 1 : 0; }
+  };
+  weir::runtime rt(with_workers(1));
+  std::atomic<int> tokens{0};
+  ASSERT_TRUE(rt.submit(both{&tokens}));
+  std::stop_source source;
+  ASSERT_TRUE(rt.submit(both{&tokens}, {.stop = source.get_token()}));
+  ASSERT_TRUE(rt.spawn(both{&tokens}).get());
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(tokens, 3);
+}
+
+}  // namespace
