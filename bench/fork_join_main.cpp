@@ -145,7 +145,7 @@ int run(const settings& s) {
     // The next round must fit into what --quick promises.
     if (s.quick && done > 0 && spent / done * (done + 1) > 50) break;
     std::shuffle(blocks.begin(), blocks.end(), random);
-    for (const auto& [e, c] : blocks) got[{e, c}].add(in_child(all[e].contenders[c].block, 300));
+    for (const auto& [e, c] : blocks) got[{e, c}].add(in_child(all[e].contenders[c].block, s.quick ? 30 : 300));
     if (watched) fmt::print(stderr, "\rround {} of {} ", done + 1, s.rounds);
   }
   if (watched) fmt::print(stderr, "\r{:20}\r", "");

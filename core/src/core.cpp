@@ -137,7 +137,7 @@ worker* core::vacate() noexcept {
 
 void core::occupy(worker& s) noexcept {
   s.on_duty.store(false, seq_cst);
-  if (idle.claim(s.index)) s.bed.unpark();  // it may sleep among the idle
+  if (idle.claim_one(s.index)) rouse(s);  // it may sleep among the idle
 }
 
 void core::spare_is_free(worker& s) noexcept {

@@ -19,6 +19,7 @@
 //   [report]   shut_down's word ↔ those who wait for the leader's report.
 //   [orphan]   hand_off's store ↔ check_quiescent's and worker_left's loads.
 //   [core]     release_ref's fetch_sub ↔ the last one's.
+//   [rouse]    rouse's store ↔ rise's exchange: the waker has counted the worker as searching.
 //   [served]   a server's answer to a blocked submitter ↔ his acquire loads: the credits are his.
 //   [slot]     start's store of a worker ↔ slot(): the worker is built.
 #pragma once
@@ -139,6 +140,7 @@ class core {
   void wake_if_needed() noexcept;
   bool wake_one(bool for_forks = false) noexcept;
   void wake_all() noexcept;
+  void rouse(worker& w) noexcept;  // after it was claimed among the idle
   void deliver(worker& w) noexcept;  // there is mail for it
   void raise(std::uint32_t bit) noexcept {
     if ((attention_.load(relaxed) & bit) == 0) attention_.fetch_or(bit, seq_cst);

@@ -62,22 +62,21 @@ class idle_state {
       if (for_forks) seen &= ~napping_[i].load(relaxed);
       while (seen != 0) {
         const std::uint64_t bit = seen & (~seen + 1);
-        searching_.fetch_add(1, relaxed);
-        if ((parked_[i].fetch_and(~bit, seq_cst) & bit) != 0)  // [claim] [dekker]
-          return static_cast<int>(i * 64 + static_cast<unsigned>(std::countr_zero(bit)));
-        searching_.fetch_sub(1, relaxed);
+        const unsigned id = static_cast<unsigned>(i * 64) + static_cast<unsigned>(std::countr_zero(bit));
+        if (claim_one(id)) return static_cast<int>(id);
         seen &= ~bit;
       }
     }
     return -1;
   }
-  /// Claims this sleeper; false: it is not parked, or another was quicker.
-  bool claim(unsigned id) noexcept {
+  /// Claims this sleeper; false: it is not parked, or another was quicker. The count follows the bit, never the other way
+  /// round: a publisher that saw a searcher who turns out to be none would wake nobody. The sleeper cannot leave the
+  /// search before it was counted, since it waits for the token that comes after.
+  bool claim_one(unsigned id) noexcept {
     const std::uint64_t bit = std::uint64_t{1} << (id % 64);
-    searching_.fetch_add(1, relaxed);
-    if ((parked_[id / 64].fetch_and(~bit, seq_cst) & bit) != 0) return true;  // [claim] [dekker]
-    searching_.fetch_sub(1, relaxed);
-    return false;
+    if ((parked_[id / 64].fetch_and(~bit, seq_cst) & bit) == 0) return false;  // [claim] [dekker]
+    searching_.fetch_add(1, seq_cst);                                          // [dekker]
+    return true;
   }
 
   bool any_parked() const noexcept {
@@ -95,8 +94,6 @@ class idle_state {
 
   // ---- workers ----
   void enter_search() noexcept { searching_.fetch_add(1, relaxed); }
-  /// Without a promise to look again: only before a stop, or on the way to a job that goes ahead of the queues.
-  void leave_search() noexcept { searching_.fetch_sub(1, seq_cst); }
 
   /// The searcher has found work. True: it was the last one and somebody sleeps, so it must look whether more work is
   /// visible and then wake another: publishers may have relied on it.
@@ -120,7 +117,7 @@ class idle_state {
   }
 
   /// There is work after all: searching again. False: a waker was quicker (its token is on the way, take it).
-  bool cancel(unsigned id) noexcept { return claim(id); }
+  bool cancel(unsigned id) noexcept { return claim_one(id); }
 
   /// A worker that is awake makes publishing cheap again when nobody sleeps. True: somebody parked meanwhile, and the
   /// caller must look whether there is work to wake him for.

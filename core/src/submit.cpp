@@ -134,10 +134,15 @@ void core::wake_if_needed() noexcept {
   if (idle.should_wake()) wake_one();
 }
 
+void core::rouse(worker& w) noexcept {
+  w.roused.store(true, release);  // [rouse] → rise
+  w.bed.unpark();
+}
+
 bool core::wake_one(bool for_forks) noexcept {
   const int i = idle.claim(for_forks);
   if (i < 0) return false;
-  slot(static_cast<unsigned>(i))->bed.unpark();
+  rouse(*slot(static_cast<unsigned>(i)));
   if (worker* w = worker::current_of(*this); w != nullptr) w->wakes.add();
   return true;
 }
@@ -145,12 +150,12 @@ bool core::wake_one(bool for_forks) noexcept {
 void core::deliver(worker& w) noexcept {
   raise(attention::mail);
   os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
-  if (idle.claim(w.index)) w.bed.unpark();
+  if (idle.claim_one(w.index)) rouse(w);
 }
 
 void core::wake_all() noexcept {
   for (unsigned i = 0, e = slot_count(); i < e; ++i)
-    if (idle.claim(i)) slot(i)->bed.unpark();
+    if (idle.claim_one(i)) rouse(*slot(i));
 }
 
 bool core::queues_empty() const noexcept {

@@ -110,9 +110,10 @@ void worker::run(job& j) noexcept {
 }
 
 // What goes ahead of the queues. True: something ran.
-bool worker::attend(std::uint32_t bits) noexcept {
+bool worker::attend(std::uint32_t bits, bool searching) noexcept {
   if ((bits & attention::entries) != 0) {
     if (entry_job* e = owner.take_entry(); e != nullptr) {
+      if (searching) leave_search();
       started.add();
       e->run(*e);
       count_end(outcome_ok);
@@ -120,10 +121,10 @@ bool worker::attend(std::uint32_t bits) noexcept {
       return true;
     }
   }
-  return (bits & attention::mail) != 0 && take_mail();
+  return (bits & attention::mail) != 0 && take_mail(searching);
 }
 
-bool worker::take_mail() noexcept {
+bool worker::take_mail(bool searching) noexcept {
   if (!has_mail.load(relaxed) || !has_mail.exchange(false, acquire)) return false;  // [mail] ← enqueue
   job j;
   {
@@ -133,6 +134,7 @@ bool worker::take_mail() noexcept {
     mail.erase(mail.begin());
     if (!mail.empty()) has_mail.store(true, release);  // [mail]
   }
+  if (searching) leave_search();
   run(j);
   return true;
 }
@@ -267,14 +269,10 @@ void worker::search() noexcept {
     std::uint64_t force_at = t0 + ticks_of(first_force_ns);
     for (unsigned n = 0;; ++n) {
       const std::uint32_t bits = owner.attention_bits();
-      if ((bits & attention::stop) != 0 || (spare && !on_duty.load(relaxed))) return owner.idle.leave_search();
+      if ((bits & attention::stop) != 0 || (spare && !on_duty.load(relaxed))) return leave_search();
       if ((bits & attention::paused) != 0) break;
       const std::uint64_t now = ticks();
-      if ((bits & (attention::entries | attention::mail)) != 0 && (has_mail.load(relaxed) || (bits & attention::entries) != 0)) {
-        owner.idle.leave_search();
-        if (attend(bits)) return;
-        owner.idle.enter_search();
-      }
+      if ((bits & (attention::entries | attention::mail)) != 0 && attend(bits, true)) return;
       if (n == 0 || !owner.lanes[static_cast<std::size_t>(lane::normal)].empty() || !owner.local.empty() ||
           (bits & attention::side_lanes) != 0) {
         if (claim()) {
@@ -290,7 +288,7 @@ void worker::search() noexcept {
       cpu_relax();
     }
     sleep(unpaid_ >= nap_after);
-    if ((owner.attention_bits() & attention::stop) != 0) return owner.idle.leave_search();
+    if ((owner.attention_bits() & attention::stop) != 0) return leave_search();
   }
 }
 
@@ -319,15 +317,13 @@ void worker::longer_spin() noexcept {
 void worker::sleep(bool nap) noexcept {
   if (!nap) ring_all();
   owner.idle.prepare(index, nap);
-  if (has_work(!nap)) {
-    if (!owner.idle.cancel(index)) bed.park();  // a waker was quicker; its token is on the way
-    return;
-  }
+  if (has_work(!nap)) return rise();
   limit_ = 1;
   parks.add();
   if (owner.opts.obs != nullptr) owner.opts.obs->on_park(static_cast<int>(index));
   const std::uint64_t t0 = ticks();
-  if (!bed.park(nap ? nap_ns : forever) && !owner.idle.cancel(index)) bed.park();
+  bed.park(nap ? nap_ns : forever);
+  rise();
   const std::uint64_t slept = ticks() - t0;
   // A gap that a spin of the longest kind would have covered makes the next spin longer; any other makes it shorter.
   const double longest = 1000.0 * static_cast<double>(owner.opts.spin.count());
@@ -335,6 +331,13 @@ void worker::sleep(bool nap) noexcept {
   else spin_ = std::max(std::min(ticks_of(spin_floor_ns), ticks_of(longest)), spin_ / 2);
   unpaid_ = nap ? nap_after - 2 : 0;
   if (owner.idle.relax_hint() && has_work(true)) owner.wake_one();
+}
+
+// Awake, for whatever reason (tokens may be stale): takes itself back into the search, unless a waker has done that; then
+// it waits for that waker, who counts before he sets `roused`.
+void worker::rise() noexcept {
+  if (owner.idle.cancel(index)) return;
+  while (!roused.exchange(false, acquire)) bed.park();  // [rouse] ← core::rouse
 }
 
 outcome worker::admit_children(std::size_t n) noexcept {

@@ -45,7 +45,7 @@ class worker final : public worker_base {
   void answer_bell() noexcept;
 
   outcome admit_children(std::size_t n) noexcept;
-  bool take_mail() noexcept;
+  bool take_mail(bool searching) noexcept;
 
   void count_start() noexcept { started_outside.add(); }
   void count_end(outcome o) noexcept { ended[o].add(); }
@@ -54,6 +54,7 @@ class worker final : public worker_base {
   const unsigned index;
   const bool spare;
   parker<os_atomics> bed;
+  std::atomic<bool> roused{false};  // a waker claimed this worker among the idle and has counted it as searching
   run_queue<os_atomics> claimed;
   inject_queue::producer local_producer;
   std::unique_ptr<inject_queue::producer> lane_producers[lane_count];
@@ -79,7 +80,7 @@ class worker final : public worker_base {
  private:
   static constexpr unsigned local_source = lane_count;
   void loop() noexcept;
-  bool attend(std::uint32_t bits) noexcept;
+  bool attend(std::uint32_t bits, bool searching = false) noexcept;
   bool claim() noexcept;
   void measure(std::uint64_t now) noexcept;
   std::size_t take_lane(lane l, std::size_t n) noexcept;
@@ -94,6 +95,7 @@ class worker final : public worker_base {
   void leave_search() noexcept;
   void longer_spin() noexcept;
   void sleep(bool nap) noexcept;
+  void rise() noexcept;
 
   // Batch sizes follow the measured time of a task; see claim().
   job batch_[run_queue<os_atomics>::capacity];

@@ -499,11 +499,10 @@ int main(int argc, char** argv) {
     if (s.serial) {
       run_serially(s.root, done, out);
     } else {
-      auto rt = weir::runtime::create({.workers = s.workers, .name = "treesum"});
-      if (!rt) rt.value();  // throws what is wrong
-      run_on(**rt, s.root, done, out);
+      weir::runtime rt({.workers = s.workers, .name = "treesum"});
+      run_on(rt, s.root, done, out);
     }
-  } catch (const std::invalid_argument& e) {
+  } catch (const std::invalid_argument& e) {  // an option of the runtime
     reject(e.what());
   } catch (const std::exception& e) {
     out.message(std::string("treesum: ") + e.what() + '\n');

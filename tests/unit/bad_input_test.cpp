@@ -2,9 +2,7 @@
 #include <weir/runtime.hpp>
 
 #include <allocations.hpp>
-#include <child.hpp>
 #include <runtime_tools.hpp>
-#include <sanitizers.hpp>
 
 #include <gtest/gtest.h>
 
@@ -17,8 +15,6 @@
 #include <thread>
 
 #include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 namespace {
 
@@ -148,95 +144,6 @@ TEST(BadOptions, AStartByInThePastIsExpiredOrRefusedButNeverRunsLate) {
   ASSERT_TRUE(rt.wait_idle());
   EXPECT_EQ(t.calls, 0);
   EXPECT_EQ(t.alive, 0);
-}
-
-// ---- threads that cannot be had (P29)
-
-template <class Limit>
-void creation_fails_cleanly(Limit limit, unsigned workers, std::size_t stack_size) {
-  EXPECT_EQ(in_child([&](child_checks& check) {
-              if (!limit()) return;
-              weir::options o = with_workers(workers);
-              o.stack_size = stack_size;
-              static std::atomic<int> threads;
-              threads = 0;
-              o.on_thread_start = [](int) { ++threads; };
-              o.on_thread_stop = [](int) { --threads; };
-              bool thrown = false;
-              try {
-                weir::runtime rt(o);
-              } catch (const std::system_error&) {
-                thrown = true;
-              } catch (const std::bad_alloc&) {
-                thrown = true;
-              }
-              check(thrown, "the constructor throws std::system_error");
-              check(threads == 0, "no thread is left behind");
-              auto r = weir::runtime::create(o);
-              check(!r, "create fails, too");
-              check(!r && r.error().code == errc::failed, "with errc::failed");
-              check(!r && r.error().cause != nullptr, "and the cause");
-              weir::runtime small(with_workers(1));
-              check(small.run([] { return 3; }) == 3, "a smaller runtime still works");
-            }),
-            "");
-}
-
-TEST(ThreadCreation, ThatFailsForItsStackThrowsSystemError) {
-  if (sanitized) GTEST_SKIP() << "a sanitizer's address space has no such limits";
-  creation_fails_cleanly([] { return true; }, 2, std::size_t{1} << 46);
-}
-
-TEST(ThreadCreation, ThatFailsHalfWayJoinsTheFirstHalf) {
-  if (sanitized) GTEST_SKIP() << "a sanitizer's address space has no such limits";
-  creation_fails_cleanly(
-      [] {
-        const rlimit limit{std::size_t{2} << 30, std::size_t{2} << 30};
-        return ::setrlimit(RLIMIT_AS, &limit) == 0;
-      },
-      64, std::size_t{256} << 20);
-}
-
-TEST(ThreadCreation, ThatFailsForTheNumberOfProcessesThrowsSystemError) {
-  creation_fails_cleanly(
-      [] {
-        const rlimit limit{8, 8};
-        if (::setrlimit(RLIMIT_NPROC, &limit) != 0) return false;
-        return ::getuid() != 0 || ::setuid(65534) == 0;  // root has no such limit
-      },
-      64, 0);
-}
-
-// No spare can be made: the tasks behind the waiter run later, each once.
-TEST(ThreadCreation, ASpareThatCannotBeHadLosesAndDoublesNothing) {
-  EXPECT_EQ(in_child([](child_checks& check) {
-              weir::runtime rt(with_workers(1)), other(with_workers(1));
-              const rlimit limit{1, 1};
-              const bool limited = ::setrlimit(RLIMIT_NPROC, &limit) == 0 && (::getuid() != 0 || ::setuid(65534) == 0);
-              gate release;
-              auto started = std::make_shared<gate>();
-              auto far = other.spawn([&, started] {
-                started->open();
-                release.wait();
-                return 4;
-              });
-              started->wait();
-              auto waiting = std::make_shared<gate>();
-              auto waiter = rt.spawn([&, waiting] {
-                waiting->open();
-                return far.get().value_or(-1);
-              });
-              waiting->wait();
-              std::atomic<int> ran{0};
-              for (int i = 0; i < 100; ++i) check(!!rt.submit([&] { ++ran; }), "submit still accepts");
-              std::this_thread::sleep_for(20ms);
-              check(!limited || ran == 0, "without a spare they wait");
-              release.open();
-              check(waiter.get().value_or(0) == 4, "the waiter goes on");
-              check(rt.wait_idle(), "the runtime comes to rest");
-              check(ran == 100, "each task ran once");
-            }),
-            "");
 }
 
 // ---- callables

@@ -3,11 +3,11 @@
 // They run where they are called: on a worker idle workers take part; outside any runtime everything runs on the
 // caller, in order, so library code may use them freely. The overloads that take a runtime first enter it with run().
 //
-// Splitting is lazy (Tzannes, Caragea, Barua, Vishkin: Lazy binary splitting, PPoPP 2010): a loop runs chunk by chunk,
-// and between two chunks it forks off half of what is left only if idle workers would find nothing to take here, or one
-// has asked. So uneven work balances down to one chunk, and a loop that nobody helps with makes O(log n) forks.
-// Automatic chunks start at one iteration, double, and never exceed 1/32 of what is left of their part: tiny bodies pay
-// one check for many iterations, and the end of the loop still comes in small pieces.
+// Splitting. A fork that nobody steals costs about two nanoseconds, so a loop first forks halves down to 1/16 of a
+// worker's share: behind one slow iteration at most such a leaf is stuck. A leaf then runs in chunks of a quarter and
+// splits further only when idle workers would find nothing to take here, or one has asked (lazy binary splitting:
+// Tzannes, Caragea, Barua, Vishkin, PPoPP 2010), down to single iterations. So uneven work balances, and a loop that
+// nobody helps with pays about 16 forks and 64 checks a worker, whatever its length.
 //
 // Errors are values: the first one to happen is reported, once every started chunk has ended; after it, and after a
 // stop request, no further chunk starts (looked at once a chunk). An error outranks a cancellation.
@@ -39,6 +39,8 @@ struct parallel_options {
 };
 
 namespace detail {
+
+WEIR_API unsigned current_workers() noexcept;  // of the runtime whose worker is calling; 0 outside of any
 
 template <class A, class B>
 struct loop_index_of {};
@@ -223,24 +225,35 @@ inline bool wants_split() noexcept {
   return w != nullptr && (w->forks.rung() || !w->forks.visible());
 }
 
-// [b, e) into acc. grain 0: automatic chunks, beginning with `chunk`.
+// How finely a loop is cut, in iterations.
+struct loop_cut {
+  std::size_t unit;  // no part is smaller by choice
+  std::size_t leaf;  // larger parts are split in any case
+  bool fixed;        // chunks are units; else a quarter of a leaf
+
+  loop_cut(std::size_t n, std::size_t grain) noexcept : unit(grain == 0 ? 1 : grain), leaf(n), fixed(grain != 0) {
+    if (const std::size_t workers = current_workers(); workers > 1) leaf = std::max(unit, n / (16 * workers));
+    else if (!fixed && n > 128) unit = n / 128, fixed = true;  // nobody to split for
+  }
+};
+
+// [b, e) into acc.
 template <class Fold>
-void run_lazily(Fold& fold, std::size_t b, std::size_t e, std::size_t grain, std::size_t chunk,
-                typename Fold::partial& acc) noexcept {
-  const std::size_t unit = grain == 0 ? 1 : grain;
+void run_lazily(Fold& fold, const loop_cut& cut, std::size_t b, std::size_t e, typename Fold::partial& acc) noexcept {
+  const std::size_t chunk = cut.fixed ? cut.unit : std::max<std::size_t>(1, (e - b) / 4);
   while (b != e && !fold.outcome.over()) {
-    if (e - b > unit && wants_split()) {
-      const std::size_t mid = b + first_half(e - b, unit);
+    const std::size_t left = e - b;
+    if (left > cut.unit && (left > cut.leaf || wants_split())) {
+      const std::size_t mid = b + first_half(left, cut.unit);
       typename Fold::partial right{};
-      fork_join([&]() noexcept { run_lazily(fold, b, mid, grain, chunk, acc); },
-                [&]() noexcept { run_lazily(fold, mid, e, grain, chunk, right); });
+      fork_join([&]() noexcept { run_lazily(fold, cut, b, mid, acc); },
+                [&]() noexcept { run_lazily(fold, cut, mid, e, right); });
       fold.merge(acc, right);
       return;
     }
-    const std::size_t end = b + std::min(chunk, e - b);
+    const std::size_t end = b + std::min(chunk, left);
     fold.chunk(b, end, acc);
     b = end;
-    if (grain == 0) chunk = std::clamp<std::size_t>((e - b) / 32, 1, 2 * chunk);
   }
 }
 
@@ -288,7 +301,7 @@ status parallel_for(First first, Last last, Body&& body, parallel_options o = {}
   detail::loop_outcome outcome(std::move(o.stop));
   detail::for_each_fold<I, std::remove_reference_t<Body>> fold{range, body, outcome};
   typename decltype(fold)::partial none;
-  detail::run_lazily(fold, 0, range.size(), o.grain, o.grain == 0 ? 1 : o.grain, none);
+  detail::run_lazily(fold, {range.size(), o.grain}, 0, range.size(), none);
   if (!outcome.complete()) [[unlikely]] return outcome.take();
   return {};
 }
@@ -319,7 +332,7 @@ result<T> parallel_reduce(First first, Last last, T init, Map&& map, Combine&& c
   WEIR_TRY {
     std::optional<T> acc(std::move(init));
     if (o.deterministic) detail::run_fixed(fold, 0, n, o.grain != 0 ? o.grain : n / 512 + (n % 512 != 0 ? 1 : 0), acc);
-    else detail::run_lazily(fold, 0, n, o.grain, o.grain == 0 ? 1 : o.grain, acc);
+    else detail::run_lazily(fold, {n, o.grain}, 0, n, acc);
     if (outcome.complete()) [[likely]] return result<T>(std::move(*acc));
     return outcome.take();
   }
