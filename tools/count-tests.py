@@ -40,6 +40,13 @@ for line in (logs / f'{base}.json').read_text().split('\n'):
     verdict = outcome.get(test['result'], 'failed')
     whole = f'.{test["name"]}.'
     mine = [(kind, f'{name}: {(suite.split(whole)[1] + case)}') for suite, kind, case in inner if whole in suite]
+    if not mine and verdict == 'failed':  # gtest writes its report at the end: after a crash there is only its output
+        said = test.get('stdout', '')
+        mine = [('passed', f'{name}: {case}') for case in re.findall(r'^\[       OK \] (\S+)', said, re.M)]
+        mine += [('failed', f'{name}: {case}') for case in re.findall(r'^\[  FAILED  \] (\S+\.\S+) \(', said, re.M)]
+        started = re.findall(r'^\[ RUN      \] (\S+)', said, re.M)
+        if len(started) > len(mine):
+            mine.append(('failed', f'{name}: {started[-1]} did not end ({test["result"].lower()}); nothing after it ran'))
     if not mine or (verdict == 'failed' and not any(kind == 'failed' for kind, _ in mine)):
         mine.append((verdict, f'{name} ({test["result"].lower()})' if verdict != 'passed' else name))
     cases += mine

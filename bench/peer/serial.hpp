@@ -18,6 +18,14 @@ struct serial {
     return std::forward<F>(f)();
   }
   // The barrier after each call keeps a compiler from turning the last recursion into a loop.
+  template <class F, class G>
+  [[gnu::always_inline]] static auto both(F&& f, G&& g) {
+    const auto first = f();
+    asm volatile("" ::: "memory");
+    const auto second = g();
+    asm volatile("" ::: "memory");
+    return std::pair(first, second);
+  }
   template <class... F>
   [[gnu::always_inline]] static void fork(F&&... f) {
     (call(f), ...);

@@ -38,6 +38,12 @@ class tbb_peer {
   auto run(F&& f) {
     return joined_.execute(std::forward<F>(f));
   }
+  template <class F, class G>
+  static auto both(F&& f, G&& g) {
+    std::pair<std::invoke_result_t<F&>, std::invoke_result_t<G&>> values;
+    oneapi::tbb::parallel_invoke([&values, &f] { values.first = f(); }, [&values, &g] { values.second = g(); });
+    return values;
+  }
   template <class... F>
   static void fork(F&&... f) {
     oneapi::tbb::parallel_invoke(std::forward<F>(f)...);

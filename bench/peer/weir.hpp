@@ -3,6 +3,7 @@
 
 #include <weir/weir.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
@@ -26,21 +27,26 @@ class weir_peer {
     return rt_.run(std::forward<F>(f));
   }
   template <class F, class G>
+  [[gnu::always_inline]] static auto both(F&& f, G&& g) {
+    return weir::fork_join(std::forward<F>(f), std::forward<G>(g));
+  }
+  template <class F, class G>
   [[gnu::always_inline]] static void fork(F&& f, G&& g) {
-    static_cast<void>(weir::fork_join(std::forward<F>(f), std::forward<G>(g)));
+    static_cast<void>(weir::fork_join(f, g));
   }
   template <class F, class G, class... More>
     requires(sizeof...(More) > 0)
-  static void fork(F&& f, G&& g, More&&... more) {
-    static_cast<void>(weir::invoke(std::forward<F>(f), std::forward<G>(g), std::forward<More>(more)...));
+  [[gnu::always_inline]] static void fork(F&& f, G&& g, More&&... more) {
+    fork(f, [&] { fork(g, more...); });
   }
   template <std::size_t N, class F>
   [[gnu::always_inline]] static void fork_n(F&& f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) { fork([&f] { f(I); }...); }(std::make_index_sequence<N>());
+    from<0, N>(f);
   }
+  // Few: the code for that number. Many: halves until they are few.
   template <class F>
   static void fork_each(std::size_t n, F&& f) {
-    if (n > 0) halves(0, n, f);
+    pieces(0, n, f);
   }
   template <class F>
   static void for_range(std::size_t first, std::size_t last, std::size_t grain, F&& f) {
@@ -76,11 +82,25 @@ class weir_peer {
   std::uint64_t parks() const { return rt_.metrics().parks; }
 
  private:
+  template <std::size_t I, std::size_t N, class F>
+  [[gnu::always_inline]] static void from(F& f) {
+    if constexpr (I + 1 == N) f(I);
+    else if constexpr (I < N) fork([&f] { f(I); }, [&f] { from<I + 1, N>(f); });
+  }
+  static constexpr std::size_t few = 16;
   template <class F>
-  static void halves(std::size_t first, std::size_t last, F& f) {
-    if (last - first == 1) return f(first);
-    const std::size_t middle = first + (last - first) / 2;
-    fork([&f, first, middle] { halves(first, middle, f); }, [&f, middle, last] { halves(middle, last, f); });
+  static void pieces(std::size_t first, std::size_t n, F& f) {
+    if (n > few) {
+      const std::size_t half = n / 2;
+      return fork([&f, first, half] { pieces(first, half, f); },
+                  [&f, first, half, n] { pieces(first + half, n - half, f); });
+    }
+    const auto shifted = [&f, first](std::size_t i) { f(first + i); };
+    using piece = void (*)(const decltype(shifted)&);
+    static constexpr auto exactly = []<std::size_t... N>(std::index_sequence<N...>) {
+      return std::array<piece, sizeof...(N)>{&from<0, N, const decltype(shifted)>...};
+    }(std::make_index_sequence<few + 1>());
+    exactly[n](shifted);
   }
   weir::runtime rt_;
 };

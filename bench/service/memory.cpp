@@ -86,9 +86,12 @@ std::vector<double> queued_tasks(bool) {
   const double small = plain<16>();
   std::stop_source stop;
   const double options = std::max({with_options({.prio = weir::lane::low}), with_options({.stop = stop.get_token()}),
-                                   with_options({.worker = 0}), with_options({.name = "named"})});
+                                   with_options({.name = "named"})});
   return {small, plain<48>(), with_handle() - small, options - small};
 }
+
+// Apart from the others, for such tasks do not go through the common queue.
+std::vector<double> bound_tasks(bool) { return {with_options({.worker = 0}) - plain<16>()}; }
 
 // Resident bytes of a process with so many idle workers and so many plain threads that sleep.
 double idle_process(unsigned workers, unsigned threads) {
@@ -150,8 +153,9 @@ std::vector<scenario> memory_scenarios() {
            {{"queued submit, capture of 16", "bytes", at_most(40)},
             {"queued submit, capture of 48", "bytes", at_most(80)},
             {"a handle adds", "bytes", at_most(64)},
-            {"the dearest of lane, stop, worker, name adds", "bytes", at_most(64)}},
+            {"the dearest of lane, stop, name adds", "bytes", at_most(64)}},
            queued_tasks},
+          {"memory/queued_for_a_worker", {{"a worker to run on adds", "bytes", at_most(64)}}, bound_tasks},
           {"memory/idle_worker", {{"an idle worker beside its stack", "KiB", at_most(64)}}, idle_workers},
           // "Flat" is read as: less than 1 MiB, where a burst takes some 40.
           {"memory/flat",

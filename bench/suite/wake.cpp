@@ -6,6 +6,7 @@
 #include "suite.hpp"
 
 #include <atomic>
+#include <cstddef>
 #include <vector>
 
 namespace bench {
@@ -22,7 +23,7 @@ template <class Peer>
 void wake_one(benchmark::State& state) {
   Peer peer(static_cast<unsigned>(state.range(0)));
   std::vector<double> took;
-  took.reserve(state.max_iterations);
+  took.reserve(static_cast<std::size_t>(state.max_iterations));
   std::atomic<std::uint64_t> started{0};
   tally<Peer> t(peer, threads::others);
   for (auto _ : state) {
@@ -42,7 +43,7 @@ void wake_one(benchmark::State& state) {
 void wake_raw(benchmark::State& state) {
   raw_sleeper raw;
   std::vector<double> took;
-  took.reserve(state.max_iterations);
+  took.reserve(static_cast<std::size_t>(state.max_iterations));
   for (auto _ : state) {
     busy_us(idle_us);
     raw.started.store(0, std::memory_order_relaxed);
@@ -63,7 +64,7 @@ void wake_all(benchmark::State& state) {
   const auto workers = static_cast<unsigned>(state.range(0));
   Peer peer(workers);
   std::vector<double> took;
-  took.reserve(state.max_iterations);
+  took.reserve(static_cast<std::size_t>(state.max_iterations));
   tally<Peer> t(peer, threads::others);
   for (auto _ : state) {
     busy_us(idle_us);
@@ -89,7 +90,7 @@ template <class Peer>
 void ping_pong(benchmark::State& state) {
   Peer peer(static_cast<unsigned>(state.range(0)));
   std::vector<double> took;
-  took.reserve(state.max_iterations);
+  took.reserve(static_cast<std::size_t>(state.max_iterations));
   std::atomic<bool> answered{false};
   tally<Peer> t(peer, threads::others);
   for (auto _ : state) {

@@ -10,8 +10,7 @@ namespace bench {
 template <class Peer>
 BENCH_NOINLINE std::uint64_t fib_of(unsigned n) {
   if (n < 2) return n;
-  std::uint64_t x, y;
-  Peer::fork([&x, n] { x = fib_of<Peer>(n - 1); }, [&y, n] { y = fib_of<Peer>(n - 2); });
+  const auto [x, y] = Peer::both([n] { return fib_of<Peer>(n - 1); }, [n] { return fib_of<Peer>(n - 2); });
   return x + y;
 }
 

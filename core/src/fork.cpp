@@ -70,6 +70,7 @@ void fork_finish(fork_job& j, bool threw) noexcept {
   const job_word before{j.word.exchange(threw ? job_word::threw : job_word::done, acq_rel)};  // [join] [asleep]
   if (before.is_waiting()) c.slot(before.waiter())->bed.unpark();
 }
+void fork_rethrow(std::exception_ptr& e) { std::rethrow_exception(std::move(e)); }
 bool fork_threw(const fork_job& j) noexcept { return j.word.load(relaxed) == job_word::threw; }
 
 void worker::run_fork(fork_job& j) noexcept {

@@ -115,13 +115,13 @@ class hasher {
 
  private:
   static const EVP_MD* algorithm() {
-    static const std::unique_ptr<EVP_MD, decltype(&EVP_MD_free)> md(EVP_MD_fetch(nullptr, "SHA256", nullptr), &EVP_MD_free);
+    static const std::unique_ptr<EVP_MD, void (*)(EVP_MD*)> md(EVP_MD_fetch(nullptr, "SHA256", nullptr), &EVP_MD_free);
     return md.get();
   }
   static void check(int ok) {
     if (ok != 1) throw std::runtime_error("libcrypto cannot compute SHA-256");
   }
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_{EVP_MD_CTX_new(), &EVP_MD_CTX_free};
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_{EVP_MD_CTX_new(), &EVP_MD_CTX_free};
   std::unique_ptr<unsigned char[]> buffer_{new unsigned char[buffer_size]};
 };
 
@@ -256,7 +256,9 @@ class console {
  public:
   enum class show { automatic, always, never };
   console(show s, const progress_counters& done)
-      : done_(done), terminal_(::isatty(STDERR_FILENO) == 1), shows_(s == show::automatic ? terminal_ : s == show::always) {}
+      : done_(done),
+        terminal_(::isatty(STDERR_FILENO) == 1),
+        shows_(s == show::automatic ? terminal_ : s == show::always) {}
   ~console() { clear(); }
 
   bool shows_progress() const { return shows_; }

@@ -78,4 +78,18 @@ class ticket {
   std::size_t id_;
 };
 
+/// The same, copyable: copies share the number. (For interfaces that want copyable callables.)
+class shared_ticket {
+ public:
+  explicit shared_ticket(ledger& l) : ticket_(std::make_shared<ticket>(l)) {}
+  void operator()() const { (*ticket_)(); }
+  void refused() const {
+    if (ticket_.use_count() != 1) std::abort();  // somebody kept a copy of a refused callable
+    ticket_->refused();
+  }
+
+ private:
+  std::shared_ptr<ticket> ticket_;
+};
+
 }  // namespace test

@@ -80,8 +80,8 @@ TEST(ParallelFor, EachIterationRunsExactlyOnce) {
     for (const std::size_t grain : grains)
       for (const std::size_t n : {0u, 1u, 2u, 3u, 31u, 32u, 33u, 100u, 1023u, 10'007u}) {
         std::vector<std::atomic<int>> ran(n);
-        ASSERT_TRUE(parallel_for(std::size_t{0}, n, [&](std::size_t i) { ran[i].fetch_add(1, std::memory_order_relaxed); },
-                                 {.grain = grain}));
+        const auto body = [&](std::size_t i) { ran[i].fetch_add(1, std::memory_order_relaxed); };
+        ASSERT_TRUE(parallel_for(std::size_t{0}, n, body, {.grain = grain}));
         for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(ran[i].load(), 1) << i << " of " << n << ", grain " << grain;
       }
   });
@@ -137,9 +137,9 @@ TEST(ParallelFor, TheWholeOfSizeTOverflowsNothing) {
       EXPECT_EQ(code_of(parallel_for(std::size_t{0}, most, body, {.grain = grain})), errc::dropped);
       EXPECT_LT(largest, most);
     }
-    const auto whole = [](std::int64_t) -> status { return errc::dropped; };
-    EXPECT_EQ(code_of(parallel_for(std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max(), whole)),
-              errc::dropped);
+    using limits = std::numeric_limits<std::int64_t>;
+    const auto body = [](std::int64_t) -> status { return errc::dropped; };
+    EXPECT_EQ(code_of(parallel_for(limits::min(), limits::max(), body)), errc::dropped);
   });
 }
 
@@ -197,7 +197,8 @@ TEST(ParallelFor, OfManyErrorsExactlyOneIsReported) {
   everywhere([] {
     for (int round = 0; round < 50; ++round) {
       std::atomic<int> threw{0};
-      const status s = parallel_for(0, 1'000, [&](int) { throw std::runtime_error(std::to_string(++threw)); }, {.grain = 1});
+      const auto body = [&](int) { throw std::runtime_error(std::to_string(++threw)); };
+      const status s = parallel_for(0, 1'000, body, {.grain = 1});
       ASSERT_EQ(code_of(s), errc::failed);
       ASSERT_GE(threw, 1);
       ASSERT_LE(threw, 64) << "chunks went on starting";
@@ -237,7 +238,7 @@ TEST(ParallelFor, AStopBeforeTheFirstChunkRunsNothing) {
     for (const std::size_t grain : grains)
       EXPECT_EQ(code_of(parallel_for(0, 100, [](int) { FAIL(); }, {.grain = grain, .stop = source.get_token()})),
                 errc::cancelled);
-    EXPECT_TRUE(parallel_for(0, 0, [](int) { FAIL(); }, {.stop = source.get_token()})) << "an empty loop leaves nothing out";
+    EXPECT_TRUE(parallel_for(0, 0, [](int) { FAIL(); }, {.stop = source.get_token()})) << "nothing was left out";
   });
 }
 
@@ -397,8 +398,9 @@ TEST(ParallelReduce, SumsWhatMapGives) {
       for (const std::size_t grain : grains)
         for (const std::size_t n : {0u, 1u, 2u, 3u, 33u, 511u, 512u, 513u, 10'007u}) {
           const parallel_options o{.grain = grain, .deterministic = deterministic};
-          const auto sum = must(parallel_reduce(std::size_t{0}, n, std::uint64_t{5}, [](std::size_t i) { return 2 * i; }, std::plus<>{}, o));
-          ASSERT_EQ(sum, n * (n - (n > 0 ? 1 : 0)) + 5) << n << ", grain " << grain;
+          const auto twice = [](std::size_t i) { return 2 * i; };
+          const auto sum = parallel_reduce(std::size_t{0}, n, std::uint64_t{5}, twice, std::plus<>{}, o);
+          ASSERT_EQ(must(sum), n * (n - (n > 0 ? 1 : 0)) + 5) << n << ", grain " << grain;
         }
   });
 }
@@ -411,9 +413,10 @@ TEST(ParallelReduce, KeepsTheOrderAndUsesInitOnce) {
     for (const bool deterministic : {false, true})
       for (const std::size_t grain : grains)
         for (int round = 0; round < 5; ++round)
-          ASSERT_EQ(must(parallel_reduce(words.begin(), words.end(), std::string("("), [](const std::string& s) { return s; },
-                                         [](std::string a, const std::string& b) { return a += b; },
-                                         {.grain = grain, .deterministic = deterministic})),
+          ASSERT_EQ(must(parallel_reduce(
+                        words.begin(), words.end(), std::string("("), [](const std::string& s) { return s; },
+                        [](std::string a, const std::string& b) { return a += b; },
+                        {.grain = grain, .deterministic = deterministic})),
                     expected);
   });
 }

@@ -8,6 +8,7 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -94,6 +95,31 @@ TEST(Callables, MayBeMoveOnly) {
   ASSERT_TRUE(rt.submit([p = std::move(p), &seen] { seen = *p; }));
   ASSERT_TRUE(rt.wait_idle());
   EXPECT_EQ(seen, 5);
+}
+
+// A template, so that a runtime that does not take them fails this test and not the build.
+template <class Runtime>
+void submit_move_only_in_bulk(Runtime& rt, std::atomic<int>& sum) {
+  struct move_only {
+    std::unique_ptr<int> value;
+    std::atomic<int>* sum;
+    void operator()() { *sum += *value; }
+  };
+  std::vector<move_only> tasks;
+  for (int i = 1; i <= 10; ++i) tasks.push_back({std::make_unique<int>(i), &sum});
+  if constexpr (requires { rt.try_submit_bulk(std::move(tasks)); }) {
+    ASSERT_TRUE(rt.try_submit_bulk(std::move(tasks)));
+  } else {
+    ADD_FAILURE() << "try_submit_bulk(rvalue container of move-only callables) does not compile";
+  }
+}
+
+TEST(Callables, MayBeMoveOnlyInBulkToo) {
+  std::atomic<int> sum{0};
+  weir::runtime rt(with_workers(1));
+  submit_move_only_in_bulk(rt, sum);
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(sum, 55);
 }
 
 // Where both F() and F(std::stop_token) compile, the token is wanted.

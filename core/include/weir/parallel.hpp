@@ -3,11 +3,12 @@
 // They run where they are called: on a worker idle workers take part; outside any runtime everything runs on the
 // caller, in order, so library code may use them freely. The overloads that take a runtime first enter it with run().
 //
-// Splitting. A fork that nobody steals costs about two nanoseconds, so a loop first forks halves down to 1/16 of a
-// worker's share: behind one slow iteration at most such a leaf is stuck. A leaf then runs in chunks of a quarter and
-// splits further only when idle workers would find nothing to take here, or one has asked (lazy binary splitting:
-// Tzannes, Caragea, Barua, Vishkin, PPoPP 2010), down to single iterations. So uneven work balances, and a loop that
-// nobody helps with pays about 16 forks and 64 checks a worker, whatever its length.
+// Splitting. A fork that nobody steals costs a few nanoseconds, so a loop first forks halves down to leaves of 1/16 of
+// a worker's share: behind one slow iteration no more than its leaf is stuck. A leaf runs in chunks, and between two
+// of them it splits further if idle workers would find nothing to take here, or one has asked (lazy binary splitting:
+// Tzannes, Caragea, Barua, Vishkin, PPoPP 2010). Automatic chunks begin with one iteration, double while they take less
+// than a microsecond, and shrink when they take longer. So uneven work balances down to single iterations, and tiny
+// bodies pay for a check only once a microsecond or a leaf.
 //
 // Errors are values: the first one to happen is reported, once every started chunk has ended; after it, and after a
 // stop request, no further chunk starts (looked at once a chunk). An error outranks a cancellation.
@@ -108,7 +109,8 @@ class iterations {
     else return false;
   }
   I at(std::size_t k) const {
-    if constexpr (std::integral<I>) return static_cast<I>(static_cast<size_type>(static_cast<size_type>(first_) + static_cast<size_type>(k)));
+    using U = size_type;  // wraps where I must not
+    if constexpr (std::integral<I>) return static_cast<I>(static_cast<U>(static_cast<U>(first_) + static_cast<U>(k)));
     else return first_ + static_cast<std::iter_difference_t<I>>(k);
   }
 
@@ -225,35 +227,72 @@ inline bool wants_split() noexcept {
   return w != nullptr && (w->forks.rung() || !w->forks.visible());
 }
 
-// How finely a loop is cut, in iterations.
+// How a loop is cut, in iterations.
 struct loop_cut {
   std::size_t unit;  // no part is smaller by choice
   std::size_t leaf;  // larger parts are split in any case
-  bool fixed;        // chunks are units; else a quarter of a leaf
+  bool automatic;    // chunks follow the clock; else they are units
 
-  loop_cut(std::size_t n, std::size_t grain) noexcept : unit(grain == 0 ? 1 : grain), leaf(n), fixed(grain != 0) {
-    if (const std::size_t workers = current_workers(); workers > 1) leaf = std::max(unit, n / (16 * workers));
-    else if (!fixed && n > 128) unit = n / 128, fixed = true;  // nobody to split for
+  loop_cut(std::size_t n, std::size_t grain) noexcept : unit(grain == 0 ? 1 : grain), leaf(n), automatic(grain == 0) {
+    if (const std::size_t workers = current_workers(); workers > 1) leaf = std::max(unit, n / (16 * workers) + 1);
   }
+};
+
+// About a microsecond of ticks(); only the order of magnitude matters.
+inline std::uint64_t chunk_ticks() noexcept {
+#if defined(__aarch64__)
+  std::uint64_t frequency;
+  asm("mrs %0, cntfrq_el0" : "=r"(frequency));
+  return frequency / 1'000'000;
+#else
+  return 3'000;
+#endif
+}
+
+// The size of the automatic chunks of one worker in one loop.
+class loop_pace {
+ public:
+  std::size_t chunk() const noexcept { return chunk_; }
+  void took(std::uint64_t t) noexcept {
+    const std::uint64_t goal = chunk_ticks();
+    if (t < goal / 2) chunk_ = std::min(2 * chunk_, most);
+    else if (t > goal) chunk_ = std::max<std::size_t>(1, static_cast<std::size_t>(chunk_ * goal / t));
+  }
+
+ private:
+  static constexpr std::size_t most = std::size_t{1} << 20;
+  std::size_t chunk_ = 1;
 };
 
 // [b, e) into acc.
 template <class Fold>
-void run_lazily(Fold& fold, const loop_cut& cut, std::size_t b, std::size_t e, typename Fold::partial& acc) noexcept {
-  const std::size_t chunk = cut.fixed ? cut.unit : std::max<std::size_t>(1, (e - b) / 4);
+void run_lazily(Fold& fold, const loop_cut& cut, std::size_t b, std::size_t e, loop_pace& pace,
+                typename Fold::partial& acc) noexcept {
+  std::uint64_t before = 0;
   while (b != e && !fold.outcome.over()) {
     const std::size_t left = e - b;
     if (left > cut.unit && (left > cut.leaf || wants_split())) {
       const std::size_t mid = b + first_half(left, cut.unit);
+      const worker_base* const here = this_worker;
       typename Fold::partial right{};
-      fork_join([&]() noexcept { run_lazily(fold, cut, b, mid, acc); },
-                [&]() noexcept { run_lazily(fold, cut, mid, e, right); });
+      fork_join([&]() noexcept { run_lazily(fold, cut, b, mid, pace, acc); },
+                [&]() noexcept {
+                  loop_pace own;  // a thief begins anew
+                  run_lazily(fold, cut, mid, e, this_worker == here ? pace : own, right);
+                });
       fold.merge(acc, right);
       return;
     }
-    const std::size_t end = b + std::min(chunk, left);
-    fold.chunk(b, end, acc);
-    b = end;
+    const std::size_t size = std::min(cut.automatic ? pace.chunk() : cut.unit, left);
+    const bool timed = cut.automatic && size < left;
+    if (timed && before == 0) before = ticks();
+    fold.chunk(b, b + size, acc);
+    if (timed) {
+      const std::uint64_t now = ticks();
+      pace.took(now - before);
+      before = now;
+    }
+    b += size;
   }
 }
 
@@ -301,7 +340,8 @@ status parallel_for(First first, Last last, Body&& body, parallel_options o = {}
   detail::loop_outcome outcome(std::move(o.stop));
   detail::for_each_fold<I, std::remove_reference_t<Body>> fold{range, body, outcome};
   typename decltype(fold)::partial none;
-  detail::run_lazily(fold, {range.size(), o.grain}, 0, range.size(), none);
+  detail::loop_pace pace;
+  detail::run_lazily(fold, {range.size(), o.grain}, 0, range.size(), pace, none);
   if (!outcome.complete()) [[unlikely]] return outcome.take();
   return {};
 }
@@ -327,12 +367,14 @@ result<T> parallel_reduce(First first, Last last, T init, Map&& map, Combine&& c
   const detail::iterations<I> range(first, last);
   if (!range.valid()) [[unlikely]] return errc::invalid;
   detail::loop_outcome outcome(std::move(o.stop));
-  detail::reduce_fold<I, T, std::remove_reference_t<Map>, std::remove_reference_t<Combine>> fold{range, map, combine, outcome};
+  detail::reduce_fold<I, T, std::remove_reference_t<Map>, std::remove_reference_t<Combine>> fold{range, map, combine,
+                                                                                                 outcome};
   const std::size_t n = range.size();
   WEIR_TRY {
     std::optional<T> acc(std::move(init));
-    if (o.deterministic) detail::run_fixed(fold, 0, n, o.grain != 0 ? o.grain : n / 512 + (n % 512 != 0 ? 1 : 0), acc);
-    else detail::run_lazily(fold, {n, o.grain}, 0, n, acc);
+    detail::loop_pace pace;
+    if (o.deterministic) detail::run_fixed(fold, 0, n, o.grain != 0 ? o.grain : n / 512 + 1, acc);
+    else detail::run_lazily(fold, {n, o.grain}, 0, n, pace, acc);
     if (outcome.complete()) [[likely]] return result<T>(std::move(*acc));
     return outcome.take();
   }

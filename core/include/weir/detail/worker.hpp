@@ -39,6 +39,9 @@ WEIR_API bool fork_slow(worker_base& w, fork_deque::index h, fork_job& j) noexce
 WEIR_API bool join_slow(worker_base& w, fork_deque::index h, fork_job& j) noexcept;
 // A thief's last touch of the job.
 WEIR_API void fork_finish(fork_job& j, bool threw) noexcept;
+// Rethrows. Not declared noreturn on purpose: a block that ends in a call without return, like a landing pad that
+// resumes, keeps clang from shrink-wrapping the caller (see fork_join).
+WEIR_API void fork_rethrow(std::exception_ptr& e);
 WEIR_API bool fork_threw(const fork_job& j) noexcept;
 
 }  // namespace detail
