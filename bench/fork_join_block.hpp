@@ -13,7 +13,7 @@ enum class sizes { quick, full };
 enum reading : unsigned { wall_s, cpu_s, voluntary, involuntary, allocated, right, readings };
 
 struct contender {
-  std::string name;     // "weir 2"
+  std::string name;  // "weir 2"
   unsigned workers = 1;
   std::function<std::vector<double>()> block;
 };

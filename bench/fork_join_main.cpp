@@ -112,7 +112,8 @@ void print_targets(const std::vector<event>& all, const records& got) {
     for (const record* r : {one, two}) {
       if (r == nullptr) continue;
       const std::string who = name + (r == one ? ": weir 1, " : ": weir 2, ");
-      if (name.rfind("uts", 0) != 0) line(who + "voluntary switches", bootstrap_median(r->columns[voluntary]), {bound::at_most, 50});
+      if (name.rfind("uts", 0) != 0)
+        line(who + "voluntary switches", bootstrap_median(r->columns[voluntary]), {bound::at_most, 50});
       line(who + "allocations", bootstrap_median(r->columns[allocated]), {bound::at_most, 0});
       std::vector<double> mb = r->peak;
       for (double& x : mb) x /= 1e6;
@@ -162,7 +163,9 @@ int main(int argc, char** argv) {
   settings s;
   CLI::App app{"Fork-join of weir beside serial code and oneTBB, in interleaved rounds."};
   app.add_flag("--quick", s.quick, "small sizes; ends within a minute");
-  app.add_option("--rounds", s.rounds, "how often each block runs")->check(CLI::Range(1u, 1000u))->capture_default_str();
+  app.add_option("--rounds", s.rounds, "how often each block runs")
+      ->check(CLI::Range(1u, 1000u))
+      ->capture_default_str();
   app.add_option("--workers", s.workers, "workers of the parallel runs")
       ->check(CLI::Range(1u, 256u))
       ->capture_default_str();

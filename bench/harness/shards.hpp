@@ -28,7 +28,8 @@ class sharded_counter {
   void add(std::uint64_t n = 1) noexcept {
     const std::size_t i = this_shard();
     auto& c = shards_[i].n;
-    if (i == shard_count - 1) [[unlikely]] c.fetch_add(n, std::memory_order_relaxed);
+    if (i == shard_count - 1) [[unlikely]]
+      c.fetch_add(n, std::memory_order_relaxed);
     else c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
   std::uint64_t sum() const noexcept {

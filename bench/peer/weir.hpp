@@ -99,7 +99,8 @@ class weir_peer {
     using piece = void (*)(const decltype(shifted)&);
     static constexpr auto exactly = []<std::size_t... N>(std::index_sequence<N...>) {
       return std::array<piece, sizeof...(N)>{&from<0, N, const decltype(shifted)>...};
-    }(std::make_index_sequence<few + 1>());
+    }
+    (std::make_index_sequence<few + 1>());
     exactly[n](shifted);
   }
   weir::runtime rt_;

@@ -124,7 +124,8 @@ std::vector<double> empty_loop(bool quick) {
   const int count = quick ? 20'000 : 100'000;
   const auto two_pieces = weir::parallel_options{.grain = 1};
   const std::size_t zero = 0, two = 2, thousand = 1000;
-  const std::vector<double> outside = calls(count, [&] { weir::parallel_for(rt, zero, two, nothing, two_pieces).value(); });
+  const std::vector<double> outside =
+      calls(count, [&] { weir::parallel_for(rt, zero, two, nothing, two_pieces).value(); });
   const std::vector<double> inside =
       rt.run([&] { return calls(count, [&] { weir::parallel_for(zero, two, nothing, two_pieces).value(); }); });
   const std::vector<double> automatic =

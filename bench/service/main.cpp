@@ -36,8 +36,8 @@ struct record {
 
 std::vector<scenario> chosen(const settings& s) {
   std::vector<scenario> all;
-  for (auto* group : {submit_scenarios, memory_scenarios, wake_scenarios, idle_scenarios, conserve_scenarios,
-                      fork_scenarios}) {
+  for (auto* group :
+       {submit_scenarios, memory_scenarios, wake_scenarios, idle_scenarios, conserve_scenarios, fork_scenarios}) {
     std::vector<scenario> some = group();
     std::move(some.begin(), some.end(), std::back_inserter(all));
   }
@@ -129,7 +129,8 @@ int main(int argc, char** argv) {
   CLI::App app{"What a service asks of weir: submission, memory, waking, idleness, work conservation."};
   app.add_flag("--quick", s.quick, "fewer samples and three rounds; about a minute");
   app.add_flag("--list", s.list, "name the scenarios and do nothing");
-  app.add_option("--rounds", s.rounds, "how often each scenario runs (9; 3 with --quick)")->check(CLI::Range(1u, 1000u));
+  app.add_option("--rounds", s.rounds, "how often each scenario runs (9; 3 with --quick)")
+      ->check(CLI::Range(1u, 1000u));
   app.add_option("--only", s.only, "only scenarios whose name contains one of these");
   CLI11_PARSE(app, argc, argv);
   return run(s);

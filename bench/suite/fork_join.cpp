@@ -45,7 +45,10 @@ template <class Workload>
 void add_workload(const char* group, std::int64_t small, std::int64_t full) {
   const std::string name = std::string(group) + "/" + Workload::name;
   for (const std::int64_t size : {small, full}) {
-    add(name, "serial", run_workload<serial_peer, Workload>)->ArgNames({"n", "workers"})->Args({size, 1})->UseRealTime();
+    add(name, "serial", run_workload<serial_peer, Workload>)
+        ->ArgNames({"n", "workers"})
+        ->Args({size, 1})
+        ->UseRealTime();
     for (const std::int64_t workers : {1, 2}) {
       add(name, "weir", run_workload<weir_peer, Workload>)
           ->ArgNames({"n", "workers"})

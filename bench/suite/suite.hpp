@@ -22,12 +22,19 @@ template <class Peer>
 class tally {
  public:
   explicit tally(const Peer& peer, threads who = threads::all)
-      : peer_(peer), who_(who), steals_(peer.steals()), parks_(peer.parks()), usage_(used()), made_(allocations::now()) {}
+      : peer_(peer),
+        who_(who),
+        steals_(peer.steals()),
+        parks_(peer.parks()),
+        usage_(used()),
+        made_(allocations::now()) {}
 
   void finish(benchmark::State& state, double tasks) {
     const usage u = used() - usage_;
     const allocations a = allocations::now() - made_;
-    const auto report = [&](const char* name, double total) { state.counters[name] = benchmark::Counter(total / tasks); };
+    const auto report = [&](const char* name, double total) {
+      state.counters[name] = benchmark::Counter(total / tasks);
+    };
     state.counters["tasks/s"] = benchmark::Counter(tasks, benchmark::Counter::kIsRate);
     report("cpu_ns/task", u.cpu * 1e9);
     report("voluntary/task", u.voluntary);

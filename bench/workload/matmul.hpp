@@ -22,11 +22,11 @@ BENCH_NOINLINE void matmul_of(const std::uint32_t* a, const std::uint32_t* b, st
                               std::size_t pitch) {
   if (n <= 32) return matmul_small(a, b, c, n, pitch);
   const std::size_t k = n / 2, down = k * pitch;
-  Peer::fork([=] { matmul_of<Peer>(a, b, c, k, pitch); },                    //
-             [=] { matmul_of<Peer>(a, b + k, c + k, k, pitch); },            //
-             [=] { matmul_of<Peer>(a + down, b, c + down, k, pitch); },      //
+  Peer::fork([=] { matmul_of<Peer>(a, b, c, k, pitch); },                //
+             [=] { matmul_of<Peer>(a, b + k, c + k, k, pitch); },        //
+             [=] { matmul_of<Peer>(a + down, b, c + down, k, pitch); },  //
              [=] { matmul_of<Peer>(a + down, b + k, c + down + k, k, pitch); });
-  Peer::fork([=] { matmul_of<Peer>(a + k, b + down, c, k, pitch); },         //
+  Peer::fork([=] { matmul_of<Peer>(a + k, b + down, c, k, pitch); },          //
              [=] { matmul_of<Peer>(a + k, b + down + k, c + k, k, pitch); },  //
              [=] { matmul_of<Peer>(a + down + k, b + down, c + down, k, pitch); },
              [=] { matmul_of<Peer>(a + down + k, b + down + k, c + down + k, k, pitch); });

@@ -137,6 +137,7 @@ class core {
     os_atomics::light_fence();  // [hint] ↔ idle_state::prepare
     if (idle.hinted()) [[unlikely]] wake_if_needed();
   }
+  bool post(const job& j) noexcept;  // a ticket whose task is admitted already; false: no memory
   void wake_if_needed() noexcept;
   bool wake_one(bool for_forks = false) noexcept;
   void wake_all() noexcept;

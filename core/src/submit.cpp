@@ -134,6 +134,18 @@ void core::wake_if_needed() noexcept {
   if (idle.should_wake()) wake_one();
 }
 
+bool core::post(const job& j) noexcept {
+  bool queued = false;
+  if (worker* w = worker::current_of(*this); w != nullptr) {
+    queued = local.enqueue(w->local_producer, j);
+  } else {
+    WEIR_TRY { queued = lanes[static_cast<std::size_t>(lane::normal)].enqueue(my_lease().producer, j); }
+    WEIR_CATCH_ALL {}
+  }
+  if (queued) published(lane::normal);
+  return queued;
+}
+
 void core::rouse(worker& w) noexcept {
   w.roused.store(true, release);  // [rouse] → rise
   w.bed.unpark();

@@ -91,11 +91,7 @@ outcome run_ticket(job& j) noexcept {
 
 void drop_ticket(job& j, errc e) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
-  if (node_claim(n)) {
-    n.ops->fail(n, e);
-    finish(n);
-    count_end(*n.owner, outcome_of(e));
-  }
+  node_fail(n, e);
   node_release(n);
 }
 
@@ -126,6 +122,8 @@ node_conditions& conditions_of(task_node& n) {
   deallocate(p, sizeof(node_conditions), alignof(node_conditions));
   return *seen;
 }
+
+std::stop_source& source_of(task_node& n) { return n.ops->source != nullptr ? *n.ops->source(n) : conditions_of(n).source; }
 
 }  // namespace
 
@@ -191,21 +189,31 @@ bool node_claim(task_node& n) noexcept {
   return true;
 }
 
+void node_fail(task_node& n, errc e) noexcept {
+  if (!node_claim(n)) return;
+  n.ops->fail(n, e);
+  finish(n);
+  count_end(*n.owner, outcome_of(e));
+}
+
+bool node_try_run(task_node& n) noexcept {
+  worker& w = *worker::current();
+  if (!node_claim(n)) return false;
+  w.started.add();
+  w.count_end(run_claimed(n));
+  return true;
+}
+
 void node_cancel(task_node& n) noexcept {
   if (n.owner->dead()) return;
-  if (node_claim(n)) {
-    n.ops->fail(n, errc::cancelled);
-    finish(n);
-    count_end(*n.owner, outcome_of(errc::cancelled));
-    return;
-  }
+  node_fail(n, errc::cancelled);
   if (is_done(n)) return;
-  WEIR_TRY { conditions_of(n).source.request_stop(); }
+  WEIR_TRY { source_of(n).request_stop(); }
   WEIR_CATCH_ALL {}  // no memory for a stop source: the task cannot be told
 }
 
 std::stop_token node_token(task_node& n) noexcept {
-  WEIR_TRY { return conditions_of(n).source.get_token(); }
+  WEIR_TRY { return source_of(n).get_token(); }
   WEIR_CATCH_ALL {}
   return {};
 }
@@ -226,11 +234,7 @@ outcome node_wait(task_node& n, time_point until) noexcept {
   core& c = *n.owner;
   if (c.dead()) return outcome_of(errc::stopped);
   worker* const w = worker::current();
-  if (w != nullptr && &w->owner == &c && (n.state.load(relaxed) & in_place) != 0 && node_claim(n)) {
-    w->started.add();
-    w->count_end(run_claimed(n));
-    return outcome_ok;
-  }
+  if (w != nullptr && &w->owner == &c && (n.state.load(relaxed) & in_place) != 0 && node_try_run(n)) return outcome_ok;
   if (w != nullptr)
     for (task_node* outer = w->current_node.load(relaxed); outer != nullptr; outer = outer->outer)
       if (outer == &n) return outcome_of(errc::starved);  // a task that waits for itself

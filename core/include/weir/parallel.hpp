@@ -3,7 +3,7 @@
 // They run where they are called: on a worker idle workers take part; outside any runtime everything runs on the
 // caller, in order, so library code may use them freely. The overloads that take a runtime first enter it with run().
 //
-// Splitting. A fork that nobody steals costs a few nanoseconds, so a loop first forks halves down to leaves of 1/16 of
+// Splitting. A fork that nobody steals costs a few nanoseconds, so a loop first forks halves down to leaves of 1/8 of
 // a worker's share: behind one slow iteration no more than its leaf is stuck. A leaf runs in chunks, and between two
 // of them it splits further if idle workers would find nothing to take here, or one has asked (lazy binary splitting:
 // Tzannes, Caragea, Barua, Vishkin, PPoPP 2010). Automatic chunks begin with one iteration, double while they take less
@@ -234,7 +234,7 @@ struct loop_cut {
   bool automatic;    // chunks follow the clock; else they are units
 
   loop_cut(std::size_t n, std::size_t grain) noexcept : unit(grain == 0 ? 1 : grain), leaf(n), automatic(grain == 0) {
-    if (const std::size_t workers = current_workers(); workers > 1) leaf = std::max(unit, n / (16 * workers) + 1);
+    if (const std::size_t workers = current_workers(); workers > 1) leaf = std::max(unit, n / (8 * workers) + 1);
   }
 };
 

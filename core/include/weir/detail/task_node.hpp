@@ -21,6 +21,7 @@ struct node_ops {
   bool (*extract)(task_node&, task_fn&);            // unrun: callable moved out, error `stopped` stored
   void (*destroy)(task_node&) noexcept;             // the last reference: result destroyed, memory back
   std::exception_ptr (*unread)(task_node&) noexcept;  // the cause, if the result is a failure that nobody read
+  std::stop_source* (*source)(task_node&) noexcept;   // null: the node's own, made when first asked for
 };
 
 // Bits of task_node::state. The low two are the phase; it only grows.
@@ -55,6 +56,8 @@ WEIR_API void node_release(task_node& n) noexcept;
 WEIR_API void node_detach(task_node& n) noexcept;      // the handle goes away; releases its reference
 WEIR_API void node_cancel(task_node& n) noexcept;
 WEIR_API bool node_claim(task_node& n) noexcept;  // frees its capacity, too
+WEIR_API bool node_try_run(task_node& n) noexcept;  // claims and runs it on this worker, if it is unstarted
+WEIR_API void node_fail(task_node& n, errc e) noexcept;  // ends it, if it is unstarted
 WEIR_API std::stop_token node_token(task_node& n) noexcept;
 // Waits for done; claims and runs the task in place on a worker. ok: done; else timeout, stopped (forked child), starved.
 WEIR_API outcome node_wait(task_node& n, time_point until) noexcept;
@@ -121,7 +124,7 @@ struct task_node_of final : task_node {
     auto& r = self(n).s.value;
     return !r && r.error().code == errc::failed ? std::exchange(r.error().cause, nullptr) : nullptr;
   }
-  static constexpr node_ops ops_table{&run, &fail, &extract, &destroy, &unread};
+  static constexpr node_ops ops_table{&run, &fail, &extract, &destroy, &unread, nullptr};
 
   static task_node_of* make(core& c, auto&& f, std::uint32_t flags, std::uint32_t references, const task_options* opts) {
     void* p = allocate(c, sizeof(task_node_of), alignof(task_node_of));
