@@ -37,7 +37,7 @@ TEST_P(CapacityStress, IsNeverExceeded) {
     for (unsigned t = 0; t < submitters(); ++t) {
       threads.emplace_back([&, t] {
         random_numbers random(t);
-        const std::size_t n = rounds(20'000) / submitters();
+        const std::size_t n = rounds(capacity() < 8 ? 3000 : 20'000) / submitters();
         for (std::size_t i = 0; i < n; ++i) {
           const std::uint64_t work = random.below(2000);
           weir::status s = random.one_in(8) ? rt.submit([&started, work] {
@@ -105,7 +105,7 @@ TEST_P(CapacityStress, FullIsNeverAnsweredWhileThereIsProvablyRoom) {
       random_numbers random(t);
       std::atomic<std::size_t> started{0};
       std::size_t sent = 0;
-      for (std::size_t i = 0; i < rounds(20'000) / submitters(); ++i) {
+      for (std::size_t i = 0; i < rounds(capacity() < 8 ? 6000 : 20'000) / submitters(); ++i) {
         while (sent - started.load() >= share) std::this_thread::yield();
         weir::status s = random.one_in(2) ? rt.try_submit([&started] { ++started; }) : rt.submit([&started] { ++started; });
         if (s) ++sent;

@@ -128,7 +128,7 @@ TEST_P(ExactlyOnce, ForMixedWorkFromOutsideAndInside) {
 // Nothing but the smallest tasks, as fast as they go: the path that is optimised hardest.
 TEST_P(ExactlyOnce, ForSmallTasksAtFullSpeed) {
   const auto [workers, submitters] = GetParam();
-  const std::size_t each = rounds(400'000) / submitters;
+  const std::size_t each = rounds(200'000) / submitters;
   std::vector<std::atomic<unsigned char>> ran(each * submitters);
   for (const std::size_t capacity : {std::size_t{64}, std::size_t{65536}}) {
     for (auto& r : ran) r.store(0, std::memory_order_relaxed);

@@ -37,14 +37,14 @@ TEST_P(Parking, ASubmitAfterARandomGapAlwaysStarts) {
   weir::runtime rt(opts());
   random_numbers random(1);
   std::atomic<std::size_t> ran{0};
-  for (std::size_t i = 0; i < rounds(1500); ++i) {
+  for (std::size_t i = 0; i < rounds(700); ++i) {
     gap(random);
     ASSERT_TRUE(rt.submit([&] { ++ran; }));
     if (random.one_in(2)) {
       ASSERT_TRUE(eventually([&] { return ran == i + 1; })) << "a lost wake-up, round " << i;
     }
   }
-  EXPECT_TRUE(eventually([&] { return ran == rounds(1500); })) << "a lost wake-up at the end";
+  EXPECT_TRUE(eventually([&] { return ran == rounds(700); })) << "a lost wake-up at the end";
 }
 
 TEST_P(Parking, AWaiterIsAlwaysWoken) {

@@ -197,21 +197,35 @@ TEST(DrainDeadline, InThePastStillCompletesWhenNothingIsLeft) {
   EXPECT_TRUE(r.still_running.empty());
 }
 
-TEST(DrainDeadline, OfOneDrainDoesNotLoseTasksOfAnotherThatWaitsForEver) {
+// Two drains at once, one with a limit, one without: the limit stops what is queued whoever came first, and the other
+// one waits for the rest. Each accepted task is in one column of the report.
+void one_hasty_one_patient(bool hasty_first) {
   std::atomic<int> ran{0};
   weir::runtime rt(with_workers(1));
-  auto p = std::make_unique<plug>(rt);
+  plug p(rt);
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(rt.submit([&] { ++ran; }));
-  weir::report patient;
-  std::thread other([&] { patient = rt.drain(); });
-  const weir::report hasty = rt.drain(weir::clock_type::now() + 10ms);
+  weir::report patient, hasty;
+  const auto closing = [&] { return !rt.try_submit([] {}); };
+  std::thread waits_for_ever, has_a_limit;
+  const auto start_hasty = [&] { has_a_limit = std::thread([&] { hasty = rt.drain(weir::clock_type::now() + 30ms); }); };
+  const auto start_patient = [&] { waits_for_ever = std::thread([&] { patient = rt.drain(); }); };
+  hasty_first ? start_hasty() : start_patient();
+  EXPECT_TRUE(eventually(closing));
+  hasty_first ? start_patient() : start_hasty();
+  has_a_limit.join();
   EXPECT_FALSE(hasty.complete);
-  p->release();
-  other.join();
+  EXPECT_EQ(hasty.stopped, 20u) << "at the limit what is queued is stopped";
+  EXPECT_EQ(hasty.still_running.size(), 1u);
+  p.release();
+  waits_for_ever.join();
+  EXPECT_EQ(p.ended(), 1u) << "a drain without a limit waits for what runs";
   EXPECT_TRUE(patient.complete);
-  EXPECT_EQ(patient.ran + patient.stopped, 21u) << "each accepted task is in one column";
-  EXPECT_EQ(static_cast<std::uint64_t>(ran.load()) + 1, patient.ran);
+  EXPECT_EQ(patient.ran, 1u);
+  EXPECT_EQ(patient.stopped, 20u);
+  EXPECT_EQ(ran, 0);
 }
+TEST(DrainDeadline, HoldsAlsoWhenADrainWithoutOneCameFirst) { one_hasty_one_patient(false); }
+TEST(DrainDeadline, DoesNotEndADrainWithoutOneThatCameLater) { one_hasty_one_patient(true); }
 
 // ---- P24
 

@@ -18,13 +18,18 @@ template <class T>
 class [[nodiscard]] join_handle {
  public:
   join_handle() noexcept = default;
-  join_handle(join_handle&& o) noexcept : node_(std::exchange(o.node_, nullptr)), early_(std::exchange(o.early_, errc::invalid)), cause_(std::move(o.cause_)) {}
+  join_handle(join_handle&& o) noexcept
+      : node_(std::exchange(o.node_, nullptr)),
+        take_(o.take_),
+        early_(std::exchange(o.early_, errc::invalid)),
+        cause_(std::exchange(o.cause_, nullptr)) {}
   join_handle& operator=(join_handle&& o) noexcept {
     if (this != &o) {
       detach();
       node_ = std::exchange(o.node_, nullptr);
+      take_ = o.take_;
       early_ = std::exchange(o.early_, errc::invalid);
-      cause_ = std::move(o.cause_);
+      cause_ = std::exchange(o.cause_, nullptr);
     }
     return *this;
   }

@@ -73,13 +73,10 @@ using task_result_t = decltype(call_task(std::declval<F&>(), std::declval<const 
 // Null function pointers, empty std::functions and the like: an accepted task must be callable.
 template <class F>
 bool is_null_callable(const F& f) noexcept {
-  if constexpr (std::is_pointer_v<std::decay_t<F>> || std::is_member_pointer_v<std::decay_t<F>>) {
-    return static_cast<std::decay_t<F>>(f) == nullptr;
-  } else if constexpr (requires { { f == nullptr } -> std::convertible_to<bool>; requires std::is_constructible_v<bool, const F&>; }) {
-    return f == nullptr;
-  } else {
-    return false;
-  }
+  if constexpr (std::is_function_v<F>) return false;
+  else if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) return f == nullptr;
+  else if constexpr (requires { f.operator bool(); f == nullptr; }) return f == nullptr;
+  else return false;
 }
 
 }  // namespace detail

@@ -88,14 +88,14 @@ struct task_node_of final : task_node {
     }
     WEIR_CATCH_ALL { r.emplace(weir::error{errc::failed, std::current_exception(), 1}); }
     destroy_callable(me, r);
-    return store(me, std::move(r));
+    return store(me, std::move(*r));
   }
   static void fail(task_node& n, errc e) noexcept {
     auto& me = self(n);
     std::optional<result<R>> r;
     r.emplace(weir::error{e, {}, 1});
     destroy_callable(me, r);
-    store(me, std::move(r));
+    store(me, std::move(*r));
   }
   static bool extract(task_node& n, task_fn& out) {
     auto& me = self(n);
@@ -157,10 +157,10 @@ struct task_node_of final : task_node {
       else report_unhandled(me.owner, std::current_exception(), nullptr);
     }
   }
-  static outcome store(task_node_of& me, std::optional<result<R>> r) noexcept {
-    const outcome out = r->has_value() ? outcome_ok : outcome_of(r->error().code);
+  static outcome store(task_node_of& me, result<R>&& r) noexcept {
+    const outcome out = r.has_value() ? outcome_ok : outcome_of(r.error().code);
     WEIR_TRY {
-      ::new (static_cast<void*>(std::addressof(me.s.value))) result<R>(std::move(*r));
+      ::new (static_cast<void*>(std::addressof(me.s.value))) result<R>(std::move(r));
       return out;
     }
     WEIR_CATCH_ALL {
