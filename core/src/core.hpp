@@ -135,10 +135,10 @@ class core {
       raise(attention::lane_bit(l));
     }
     os_atomics::light_fence();  // [hint] ↔ idle_state::prepare
-    if (idle.hinted()) [[unlikely]] wake_if_needed();
+    if (const std::uint32_t h = idle.hint(); h != 0) [[unlikely]] wake_if_needed(h);
   }
   bool post(const job& j) noexcept;  // a ticket whose task is admitted already; false: no memory
-  void wake_if_needed() noexcept;
+  void wake_if_needed(std::uint32_t hint) noexcept;
   bool wake_one(bool for_forks = false) noexcept;
   void wake_all() noexcept;
   void rouse(worker& w) noexcept;  // after it was claimed among the idle
@@ -190,6 +190,7 @@ class core {
   alignas(cache_line) std::atomic<std::uint32_t> attention_{0};
   std::atomic<bool> dead_{false};
   std::atomic<bool> refuse_children_{false};
+  alignas(cache_line) std::atomic<std::uint64_t> last_claim_{0};  // ticks; see wake_if_needed()
   alignas(cache_line) std::atomic<entry_job*> entries_{nullptr};
   std::atomic<worker*> slots_[max_slots]{};
   std::atomic<unsigned> slot_count_{0};

@@ -1,8 +1,10 @@
 // Who searches, who is parked, whom to wake. Layer 3: knows no queue; its user re-checks them where told to.
 //
 // State
-//   hint_       0: whoever publishes work need not look further. Else it calls should_wake(). Bit 1 is set for good where
-//               there is no membarrier, so that every publisher takes the fenced path.
+//   hint_       0: whoever publishes work need not look further. 1: somebody is parked, ask should_wake(). 4: somebody naps
+//               and watches a worker that looks at the queues every few microseconds; publishers leave the waking to
+//               the two, but for a look now and then (core::published). Bit 1 is set for good where there is no
+//               membarrier, so that every publisher takes the fenced path.
 //   searching_  number of workers that look for work and will look again before they park
 //   parked_     a bit for each worker that sleeps or is about to; whoever clears a bit owns that one wake-up
 //   napping_    those of the parked that fork work shall not wake (their last steals did not pay)
@@ -10,7 +12,7 @@
 // Invariants
 //   I1  a worker re-checks every source of work after it set its bit and left searching_, and before it sleeps.
 //   I2  a bit is cleared by exactly one thread, which puts the worker back into searching_ on its behalf.
-//   I3  hint_ != 0 whenever a worker sleeps, unless a working one has promised to look (stream(), see worker.cpp).
+//   I3  hint_ != 0 whenever a worker sleeps. It is 4 only while the last sleeper's sleep is timed.
 //
 // Edges
 //   [hint]    publish: enqueue, light fence, load hint_ ↔ park: store hint_, heavy fence, re-check of the queues: either
@@ -18,6 +20,8 @@
 //   [dekker]  publish with a hint: enqueue, seq_cst fence, load searching_/parked_ ↔ park and leave_with_work: RMW on
 //             searching_/parked_, fence, re-check: either the publisher sees that nobody searches, or the one that
 //             stops searching sees the job.
+//   [watch]   begin_watch's RMW, a look at the claimed jobs ↔ claiming jobs, fence, watched(): either the watcher sees the
+//             jobs, or their claimer sees that nobody watches and wakes one.
 //   [claim]   claim's fetch_and on parked_ ↔ the other claimers' and cancel's: one wake-up goes to one thread.
 //
 // Liveness: a publisher that wakes nobody saw a searcher, or no parked worker. The searcher's own re-check comes after
@@ -45,7 +49,7 @@ class idle_state {
 
   // ---- publishers ----
   /// After the job is in its queue and a light fence.
-  bool hinted() const noexcept { return hint_.load(relaxed) != 0; }
+  std::uint32_t hint() const noexcept { return hint_.load(relaxed); }
 
   /// After hinted(): true when somebody should be woken, since nobody searches. Fenced.
   bool should_wake() const noexcept {
@@ -134,8 +138,18 @@ class idle_state {
     A::heavy_fence();  // [hint] ↔ publish
     return true;
   }
-  /// A promise: some awake worker looks at the queues often, and a napper looks after it (see worker.cpp).
-  void drop_hint() noexcept { hint_.store(floor_, relaxed); }
+  /// The caller, parked and re-checked, sleeps for a short time only, to watch a worker that looks at the queues often.
+  void begin_watch() noexcept {
+    watchers_.fetch_add(1, seq_cst);  // [watch] ↔ watched
+    hint_.store(floor_ | watched_hint, relaxed);
+  }
+  void end_watch() noexcept {
+    watchers_.fetch_sub(1, seq_cst);  // [watch]
+    raise_hint();
+  }
+  /// Somebody watches: whoever claims jobs in bulk need not wake one for what it hides. Call after a seq_cst fence.
+  bool watched() const noexcept { return watchers_.load(relaxed) != 0; }
+  static constexpr std::uint32_t watched_hint = 4;
 
  private:
   using bits = typename A::template atomic<std::uint64_t>;
@@ -144,6 +158,7 @@ class idle_state {
   const std::unique_ptr<bits[]> parked_, napping_;
   const std::uint32_t floor_;
   alignas(cache_line) typename A::template atomic<std::uint32_t> searching_{0};
+  typename A::template atomic<std::uint32_t> watchers_{0};
 };
 
 }  // namespace detail

@@ -20,7 +20,7 @@ void core::run_entry(entry_job& e) {
   }
   push_entry(e);
   os_atomics::light_fence();  // [hint] ↔ idle_state::prepare
-  if (idle.hinted()) wake_if_needed();
+  if (idle.hint() != 0 && idle.should_wake()) wake_one();  // never left to a watcher
   for (const std::uint64_t end = ticks() + ticks_of(10'000); ticks() < end; cpu_relax())
     if (e.latch.load(acquire) >= entry_done) break;  // [entry] ← finish_entry
   for (;;) {

@@ -130,7 +130,19 @@ void* allocate(core& c, std::size_t size, std::size_t align) {
 }
 void deallocate(void* p, std::size_t, std::size_t) noexcept { slab_heap::deallocate(p); }
 
-void core::wake_if_needed() noexcept {
+namespace {
+constexpr double stale_claim_ns = 30'000;  // submit/stream_with_long_task: a worker that has not looked for so long is busy
+}
+
+void core::wake_if_needed(std::uint32_t hint) noexcept {
+  if (hint == idle_state<os_atomics>::watched_hint) {
+    // A worker drains the queue in small bites and another watches it. Every 64th job we look after them, too.
+    static thread_local unsigned turn __attribute__((tls_model("initial-exec"))) = 0;
+    if ((++turn & 63) != 0) return;
+    if (ticks() - last_claim_.load(relaxed) < ticks_of(stale_claim_ns)) return;
+    wake_one();
+    return;
+  }
   if (idle.should_wake()) wake_one();
 }
 

@@ -36,12 +36,17 @@ namespace {
 
 bool is_done(const task_node& n) noexcept { return (n.state.load(acquire) & phase) == done; }  // [done] ← finish
 
+const char* name_of(const task_node& n) noexcept {
+  const node_conditions* c = n.conditions.load(acquire);  // [lazy]
+  return c != nullptr ? c->name : nullptr;
+}
+
 // After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
 void finish(task_node& n) noexcept {
   const std::uint32_t before = n.state.fetch_or(done, acq_rel);  // [done] → waiters
   if ((before & waited) != 0) futex_wake(&n.state, 1 << 30);
   if ((before & detached) != 0)
-    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(n.owner, std::move(e), nullptr);
+    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(n.owner, std::move(e), name_of(n));
 }
 
 void count_elsewhere_end(core& c, outcome o) noexcept {

@@ -18,8 +18,10 @@ constexpr double tiny_batch_ns = 4'000;     // submit/1: a batch shall not take 
 constexpr double first_force_ns = 3'000;    // fork/long_leaf: a bell that nobody answered for so long is not heard
 constexpr double force_again_ns = 40'000;
 constexpr double spin_floor_ns = 1'000;     // idle/one_per_ms: what an unpaid spin shrinks to
+constexpr std::size_t drains_from = 4;      // batches of so many: the tasks are tiny, and this worker looks often
 constexpr unsigned nap_after = 6;           // unpaid steals in a row, with growing pauses, before a nap
 constexpr std::int64_t nap_ns = 250'000;
+constexpr std::int64_t watch_ns = 100'000, longest_watch_ns = 800'000;  // submit/1: a watch costs a context switch each
 
 constexpr bool power_of_two(unsigned n) noexcept { return (n & (n - 1)) == 0; }
 
@@ -163,18 +165,18 @@ std::size_t worker::take_source(unsigned source, std::size_t n) noexcept {
 
 // Fills the empty run queue. Order: what starves, then the high lane, then in turn what came from outside and what this
 // worker's tasks submitted, then the low lane, then what other workers' tasks submitted. Any source that stays
-// non-empty is served within starvation_bound starts: a quarter of it is the largest batch while several sources are
-// in use, and a source that was passed over for half of it goes first.
+// non-empty is served within starvation_bound starts: a source that was passed over for a quarter of it goes first, with a
+// sixteenth; until then at most one batch passes, of at most a quarter. So the longest gap is 1/4 + 1/4 + 3/16 of it.
 bool worker::claim() noexcept {
   const std::uint64_t now = ticks();
   measure(now);
   const unsigned bound = owner.opts.starvation_bound;
   const bool mixed = mixed_ || (owner.attention_bits() & attention::side_lanes) != 0;
-  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, mixed ? bound / 4 : bound / 2));
+  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, mixed ? bound / 8 : bound / 4));
   std::size_t n = 0;
   unsigned from = 0;
   for (unsigned s = 0; s <= local_source && n == 0; ++s)
-    if (age_[s] >= bound / 2) n = take_source(from = s, std::min<std::size_t>(most, std::max(1u, bound / 16)));
+    if (age_[s] >= bound / 4) n = take_source(from = s, std::min<std::size_t>(most, std::max(1u, bound / 16)));
   if (n == 0) n = take_source(from = static_cast<unsigned>(lane::high), most);
   if (n == 0) {
     const unsigned normal = static_cast<unsigned>(lane::normal);
@@ -195,6 +197,11 @@ bool worker::claim() noexcept {
   claimed.refill(batch_, n);
   batch_size_ = n;
   batch_start_ = now;
+  owner.last_claim_.store(now, relaxed);
+  if (n > 1) {  // what is hidden behind the first needs somebody who looks after it
+    os_atomics::fence_seq_cst();  // [watch] ↔ begin_watch
+    if (!owner.idle.watched() && !owner.idle.searched() && owner.idle.any_parked()) owner.wake_one();
+  }
   return true;
 }
 
@@ -206,6 +213,7 @@ void worker::measure(std::uint64_t now) noexcept {
   if (each * static_cast<double>(limit_) * 2 < tiny) limit_ = std::min<std::size_t>(limit_ * 2, run_queue<os_atomics>::capacity);
   else if (each * static_cast<double>(limit_) > tiny) limit_ = std::max<std::size_t>(1, static_cast<std::size_t>(tiny / each));
   batch_size_ = 0;
+  if (const bool d = limit_ >= drains_from; d != drains.load(relaxed)) drains.store(d, relaxed);
 }
 
 bool worker::has_work(bool forks_too) const noexcept {
@@ -216,8 +224,18 @@ bool worker::has_work(bool forks_too) const noexcept {
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) {
     const worker& v = *owner.slot(i);
     if (&v == this) continue;
-    if (v.claimed.visible() || (forks_too && v.forks.visible())) return true;
+    if (stuck(v) || (forks_too && v.forks.visible())) return true;
   }
+  return false;
+}
+
+// Jobs that v has claimed wait for a task that has been running since this worker began to search.
+bool worker::stuck(const worker& v) const noexcept {
+  return v.claimed.visible() && v.started.get() == seen_[v.index];
+}
+bool worker::somebody_drains() const noexcept {
+  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
+    if (i != index && owner.slot(i)->drains.load(relaxed)) return true;
   return false;
 }
 
@@ -227,7 +245,9 @@ void worker::ring_all() noexcept {
 }
 
 void worker::leave_search() noexcept {
-  if (owner.idle.leave_with_work() && has_work(true) && owner.wake_one()) return;
+  if (owner.idle.leave_with_work() && !(owner.idle.watched() && limit_ >= drains_from) &&
+      (!claimed.owner_empty() || has_work(true)) && owner.wake_one())
+    return;
   if (owner.idle.any_hungry()) ring_all();  // nobody searches now: the next fork shall wake one
 }
 
@@ -245,7 +265,7 @@ bool worker::steal_once(bool force_now) noexcept {
     if (steal_forks_of(v, 0, force_now, true)) return true;
     job j;
     steal_outcome o = v.claimed.steal(j);
-    if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric()) {
+    if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric() && stuck(v)) {
       o = v.claimed.force(j);
       if (o == steal_outcome::stolen) forced.add();
     }
@@ -265,6 +285,7 @@ void worker::search() noexcept {
   owner.idle.enter_search();
   for (;;) {
     const bool may_spin = owner.idle.searchers() <= (owner.worker_count + 1) / 2;
+    for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) seen_[i] = owner.slot(i)->started.get();
     const std::uint64_t t0 = ticks(), spin_end = t0 + (may_spin ? spin_ : 0);
     std::uint64_t force_at = t0 + ticks_of(first_force_ns);
     for (unsigned n = 0;; ++n) {
@@ -272,6 +293,7 @@ void worker::search() noexcept {
       if ((bits & attention::stop) != 0 || (spare && !on_duty.load(relaxed))) return leave_search();
       if ((bits & attention::paused) != 0) break;
       const std::uint64_t now = ticks();
+      if (limit_ >= drains_from) owner.last_claim_.store(now, relaxed);
       if ((bits & (attention::entries | attention::mail)) != 0 && attend(bits, true)) return;
       if (n == 0 || !owner.lanes[static_cast<std::size_t>(lane::normal)].empty() || !owner.local.empty() ||
           (bits & attention::side_lanes) != 0) {
@@ -319,10 +341,23 @@ void worker::sleep(bool nap) noexcept {
   owner.idle.prepare(index, nap);
   if (has_work(!nap)) return rise();
   limit_ = 1;
+  drains.store(false, relaxed);
+  std::int64_t ns = nap ? nap_ns : forever;
+  owner.idle.begin_watch();
+  const bool watch = somebody_drains();  // [watch] ↔ claim
+  if (watch) {
+    if (!nap) ns = watch_ns_;
+    watch_ns_ = std::min(watch_ns_ * 2, longest_watch_ns);
+  } else {
+    owner.idle.end_watch();
+    watch_ns_ = watch_ns;
+    if (has_work(!nap)) return rise();  // the hint was weak for a moment
+  }
   parks.add();
   if (owner.opts.obs != nullptr) owner.opts.obs->on_park(static_cast<int>(index));
   const std::uint64_t t0 = ticks();
-  bed.park(nap ? nap_ns : forever);
+  bed.park(ns);
+  if (watch) owner.idle.end_watch();
   rise();
   const std::uint64_t slept = ticks() - t0;
   // A gap that a spin of the longest kind would have covered makes the next spin longer; any other makes it shorter.

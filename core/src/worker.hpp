@@ -65,6 +65,7 @@ class worker final : public worker_base {
   std::atomic<const char*> current_name{nullptr};
   pthread_t thread{};
   bool unstarted = false, joined = false;      // under spare_mutex_
+  std::atomic<bool> drains{false};             // takes tiny tasks in batches: looks at the queues every few microseconds
   std::atomic<bool> on_duty{false};            // spares: stand in for a worker that sleeps in a wait
 
   // Single-writer counters.
@@ -89,6 +90,8 @@ class worker final : public worker_base {
   bool has_work(bool forks_too) const noexcept;
   bool steal_once(bool force_now) noexcept;
   void ring_all() noexcept;
+  bool stuck(const worker& v) const noexcept;
+  bool somebody_drains() const noexcept;
   void run_fork(fork_job& j) noexcept;
   bool steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, bool searching) noexcept;
   void sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept;
@@ -107,6 +110,8 @@ class worker final : public worker_base {
   std::uint64_t spin_ = 0;    // ticks, adaptive
   unsigned unpaid_ = 0;       // steals in a row that took longer than they ran
   std::uint64_t children_ = 0;
+  std::int64_t watch_ns_ = 100'000;
+  std::uint64_t seen_[max_slots]{};  // others' starts when this worker began to search
   std::uint64_t rng_;
 };
 

@@ -168,7 +168,7 @@ TEST_F(Exceptions, OfGroupsAreOneEachAndTheGroupGoesOn) {
     }
     const weir::status s = g.wait();
     EXPECT_EQ(inside, 0);
-    EXPECT_EQ(!s, bad < n);
+    ASSERT_EQ(!s, bad < n) << "round " << i << ", " << n << " children: " << weir::to_string(s ? weir::errc{} : s.error().code);
     if (!s) {
       EXPECT_THROW(s.value(), boom);
     }

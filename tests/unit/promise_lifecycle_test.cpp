@@ -201,11 +201,14 @@ TEST(DrainDeadline, InThePastStillCompletesWhenNothingIsLeft) {
 // one waits for the rest. Each accepted task is in one column of the report.
 void one_hasty_one_patient(bool hasty_first) {
   std::atomic<int> ran{0};
-  weir::runtime rt(with_workers(1));
+  weir::options o = with_workers(1);
+  o.capacity = 20;
+  o.full = weir::on_full::reject;
+  weir::runtime rt(o);
   plug p(rt);
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(rt.submit([&] { ++ran; }));
   weir::report patient, hasty;
-  const auto closing = [&] { return !rt.try_submit([] {}); };
+  const auto closing = [&] { return rt.try_submit([] {}).error().code == errc::stopped; };  // full until then
   std::thread waits_for_ever, has_a_limit;
   const auto start_hasty = [&] { has_a_limit = std::thread([&] { hasty = rt.drain(weir::clock_type::now() + 30ms); }); };
   const auto start_patient = [&] { waits_for_ever = std::thread([&] { patient = rt.drain(); }); };

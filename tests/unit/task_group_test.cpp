@@ -301,6 +301,18 @@ TEST(TaskGroup, WithoutThatOptionKeepsTheFirst) {
   EXPECT_LE(g.errors().size(), 1u);
 }
 
+TEST(TaskGroup, AnErrorIsToldByOneWaitOnly) {
+  weir::runtime rt(with_workers(1));
+  weir::task_group g(rt);
+  g.run([] { throw std::out_of_range("once"); });
+  EXPECT_FALSE(g.wait());
+  EXPECT_TRUE(g.wait()) << "the group is clean, and empty";
+  g.cancel();
+  g.run([] {});
+  EXPECT_FALSE(g.wait());
+  EXPECT_TRUE(g.wait());
+}
+
 TEST(TaskGroup, ErrorsOfChildrenNeverGoToOnUnhandled) {
   unhandled seen;
   weir::options o = with_workers(2);

@@ -52,11 +52,11 @@ class executor_ref {
   /// A refused task's handle is ready with the error.
   template <detail::task_callable F>
   auto spawn(F&& f) const {
-    return detail::spawn_access::spawn(*core_, std::forward<F>(f), nullptr);
+    return detail::spawn_access::spawn(core_, std::forward<F>(f), nullptr);
   }
   template <detail::task_callable F>
   auto spawn(F&& f, const task_options& o) const {
-    return detail::spawn_access::spawn(*core_, std::forward<F>(f), &o);
+    return detail::spawn_access::spawn(core_, std::forward<F>(f), &o);
   }
 
   friend bool operator==(const executor_ref&, const executor_ref&) noexcept = default;

@@ -41,7 +41,7 @@ class [[nodiscard]] join_handle {
   result<T> get() { return get_until(time_point::max()); }
   /// The same with a limit: errc::timeout leaves the handle valid.
   result<T> get_until(time_point until) {
-    if (node_ == nullptr) return weir::error{early_, std::exchange(cause_, nullptr), 1};
+    if (node_ == nullptr) return weir::error{std::exchange(early_, errc::invalid), std::exchange(cause_, nullptr), 1};
     const detail::outcome out = detail::node_wait(*node_, until);
     if (out != detail::outcome_ok) return static_cast<errc>(out);
     result<T> r = take();

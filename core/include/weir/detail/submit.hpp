@@ -48,7 +48,7 @@ inline status to_status(outcome o) noexcept {
 
 // True when the options say more than which lane.
 inline bool has_conditions(const task_options& o) noexcept {
-  return o.stop.stop_possible() || o.start_by != time_point::max() || o.deadline != time_point::max() || o.worker >= 0 ||
+  return o.stop.stop_possible() || o.start_by != time_point::max() || o.deadline != time_point::max() || o.worker != -1 ||
          o.name != nullptr || o.retry != nullptr;
 }
 
@@ -116,11 +116,12 @@ status submit_any(core& c, F&& f, patience p, const task_options& opts) {
 
 struct spawn_access {
   template <class F>
-  static auto spawn(core& c, F&& f, const task_options* opts) {
+  static auto spawn(core* c, F&& f, const task_options* opts) {
     using D = std::decay_t<F>;
     using R = std::remove_cv_t<task_result_t<D>>;
     if (opts != nullptr && opts->prio == lane::normal && !has_conditions(*opts)) opts = nullptr;
-    auto n = submit_node(c, std::forward<F>(f), patience::by_policy, opts, 2);
+    if (c == nullptr) return join_handle<R>(weir::error{errc::stopped, {}, 1});
+    auto n = submit_node(*c, std::forward<F>(f), patience::by_policy, opts, 2);
     if (!n) return join_handle<R>(std::move(n).error());
     return join_handle<R>(*n, [](task_node& t) -> result<R> { return std::move(task_node_of<D, R>::self(t).s.value); });
   }
