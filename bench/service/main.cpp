@@ -108,7 +108,7 @@ int run(const settings& s) {
         fmt::print(stderr, "\rround {} of {}, {} of {}: {:<24}", round + 1, rounds, done + 1, order.size(), x.name);
         std::fflush(stderr);
       }
-      const outcome o = in_child([&x, &s] { return x.block(s.quick); }, 120);
+      const outcome o = in_child([&x, &s] { return x.block(s.quick); }, s.quick ? 60 : 180);
       if (!o.failure.empty() || o.values.size() != x.metrics.size()) {
         r.trouble = o.failure.empty() ? "returned too little" : o.failure;
         ++r.bad_rounds;

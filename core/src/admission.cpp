@@ -42,6 +42,7 @@ void before_fork() { registry_mutex.lock(); }
 void after_fork_in_parent() { registry_mutex.unlock(); }
 void after_fork_in_child() {
   for (core* c : registry) c->die();
+  this_lease = {};
   this_worker = nullptr;
   registry_mutex.unlock();
 }
@@ -82,6 +83,7 @@ struct blocked_submitter {
 };
 
 lease& core::my_lease() {
+  if (dead()) throw_errc(errc::stopped);
   if (this_lease.core_id == id) return *this_lease.last;
   for (const auto& e : my_leases.entries)
     if (e.core_id == id) {
@@ -267,6 +269,28 @@ void core::unlink_blocked(blocked_submitter& b) noexcept {
       if (blocked_count_.fetch_sub(1, relaxed) == 1) lower(attention::blocked);
       return;
     }
+}
+
+// A cancelled task gives its capacity back at once but its ticket stays, so tickets could pile up behind a busy worker
+// (P17). Whoever submits a ticket while there are more stale ones than capacity turns its own sub-queues over once; the
+// live jobs keep their order. Amortised O(1) a cancelled task.
+void core::sweep(lease& l) noexcept {
+  for (std::size_t i = 0; i < lane_count; ++i) {
+    inject_queue::producer* p = i == static_cast<std::size_t>(lane::normal) ? &l.producer : l.side[i].get();
+    if (p == nullptr) continue;
+    job batch[32];
+    for (std::size_t left = lanes[i].size(); left != 0;) {
+      const std::size_t n = lanes[i].take_own(*p, batch, std::min<std::size_t>(left, 32));
+      if (n == 0) break;
+      left -= n;
+      for (std::size_t k = 0; k < n; ++k) {
+        if (ticket_is_stale(batch[k])) batch[k].ops().run(batch[k]);
+        else if (!lanes[i].enqueue(*p, batch[k])) batch[k].ops().drop(batch[k], errc::failed);
+      }
+    }
+  }
+  published(lane::normal);
+  raise(attention::side_lanes);
 }
 
 void core::room_made(bool in_bulk) noexcept {

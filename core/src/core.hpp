@@ -122,6 +122,7 @@ class core {
   void give_lease_back(lease& l) noexcept;
   outcome admit_outside(lease& l, const task_options* opts, patience p, std::uint64_t n) noexcept;
   outcome settle(lease& l, const task_options* opts, patience p) noexcept;  // after try_use() said no
+  void sweep(lease& l) noexcept;     // takes stale tickets out of the caller's own sub-queues
   void room_made(bool in_bulk = false) noexcept;  // serves the blocked; in bulk: only when there is room for many
   outcome wait_for_room(lease& l, const task_options* opts) noexcept;
   void unlink_blocked(blocked_submitter& b) noexcept;  // under block_mutex_
@@ -165,6 +166,9 @@ class core {
   std::stop_source stop_all;
 
   // Ends and starts outside of workers: a stop token or a handle that cancels.
+  // Tickets in the queues whose task was claimed without them.
+  std::atomic<std::int64_t> stale_tickets{0};
+
   std::atomic<std::uint64_t> started_elsewhere{0}, submitted_elsewhere{0};
   std::atomic<std::uint64_t> ended_elsewhere[outcome_count]{};
 
@@ -182,6 +186,8 @@ class core {
   void flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept;
   report make_report(bool complete) const;
   void request_stop() noexcept;
+  void halt() noexcept;
+  void stop_at_limit() noexcept;
   template <class Finish>
   report shut_down(time_point until, Finish finish);
   void push_entry(entry_job& e) noexcept;

@@ -23,13 +23,19 @@ void core::run_entry(entry_job& e) {
   if (idle.hint() != 0 && idle.should_wake()) wake_one();  // never left to a watcher
   for (const std::uint64_t end = ticks() + ticks_of(10'000); ticks() < end; cpu_relax())
     if (e.latch.load(acquire) >= entry_done) break;  // [entry] ← finish_entry
-  for (;;) {
-    std::uint32_t seen = e.latch.load(acquire);  // [entry] ← finish_entry
-    if (seen == entry_done) return;
-    if (seen == entry_refused) throw_errc(errc::stopped);
-    if (seen == 0 && !e.latch.compare_exchange_weak(seen, entry_asleep, relaxed, relaxed)) continue;
-    futex_wait(e.latch, entry_asleep, forever);
-  }
+  const auto park = [&e](std::int64_t ns) {
+    const time_point limit = ns == forever ? time_point::max() : clock_type::now() + std::chrono::nanoseconds(ns);
+    for (;;) {
+      std::uint32_t seen = e.latch.load(acquire);  // [entry] ← finish_entry
+      if (seen >= entry_done) return true;
+      if (seen == 0 && !e.latch.compare_exchange_weak(seen, entry_asleep, relaxed, relaxed)) continue;
+      if (limit != time_point::max() && clock_type::now() >= limit) return false;
+      futex_wait(e.latch, entry_asleep, until_ns(limit));
+    }
+  };
+  if (worker* w = worker::current(); w != nullptr) w->park_in_wait(park);  // of another runtime
+  else park(forever);
+  if (e.latch.load(relaxed) == entry_refused) throw_errc(errc::stopped);
 }
 
 void core::push_entry(entry_job& e) noexcept {
@@ -238,10 +244,11 @@ report core::shut_down(time_point until, Finish finish) {
         break;
       }
     }
-    if (clock_type::now() >= until) return make_report(false);
+    if (clock_type::now() >= until) {  // the leader waits on; this caller's limit ends what is queued for all
+      stop_at_limit();
+      return make_report(wait_quiescent(clock_type::now() + std::chrono::milliseconds(1)));
+    }
     futex_wait(shutdown_word_, seen, until_ns(until));
-    const std::lock_guard lock(life_mutex_);
-    if (!shutting_down_) return last_report_;
   }
   begin_close();
   const bool complete = finish();
@@ -262,18 +269,25 @@ report core::shut_down(time_point until, Finish finish) {
   return r;
 }
 
+// Nothing new starts, what runs is asked to stop, what is queued completes with `stopped`.
+void core::stop_at_limit() noexcept {
+  halt();
+  std::exception_ptr ignored;
+  flush(nullptr, ignored);
+}
+void core::halt() noexcept {
+  halted_.store(true, relaxed);
+  refuse_children_.store(true, relaxed);
+  raise(attention::paused);
+  os_atomics::heavy_fence();  // [halt]
+  request_stop();
+}
+
 report core::drain(time_point until) {
   return shut_down(until, [&] {
     if (!halted_.load(relaxed)) resume();
     if (wait_quiescent(until)) return true;
-    // The limit: nothing new starts, what runs is asked to stop.
-    halted_.store(true, relaxed);
-    refuse_children_.store(true, seq_cst);
-    raise(attention::paused);
-    os_atomics::heavy_fence();  // [halt]
-    request_stop();
-    std::exception_ptr ignored;
-    flush(nullptr, ignored);
+    stop_at_limit();
     return wait_quiescent(clock_type::now() + std::chrono::milliseconds(1));
   });
 }
@@ -281,11 +295,7 @@ report core::drain(time_point until) {
 report core::abort(std::function<void(task_fn&&)> sink) {
   std::exception_ptr thrown;
   report r = shut_down(time_point::max(), [&] {
-    halted_.store(true, relaxed);
-    refuse_children_.store(true, seq_cst);
-    raise(attention::paused);
-    os_atomics::heavy_fence();  // [halt]
-    request_stop();
+    halt();
     do flush(&sink, thrown);
     while (!wait_quiescent(clock_type::now() + std::chrono::milliseconds(20)));
     return true;

@@ -46,10 +46,11 @@ outcome admit(core& c, const task_options* o, patience p, admission& a, std::siz
     return w->admit_children(n);
   }
   lease* l = nullptr;
-  WEIR_TRY { l = &c.my_lease(); }
+  WEIR_TRY { l = &c.my_lease(); }  // throws only bad_alloc: the runtime is not dead
   WEIR_CATCH_ALL { return outcome_of(errc::failed); }
   a.place = l;
   a.tag = 1;
+  if (c.stale_tickets.load(relaxed) > static_cast<std::int64_t>(c.credits.capacity())) [[unlikely]] c.sweep(*l);
   if (n == 1 && l->credits.try_use()) return outcome_ok;
   return n == 1 ? c.settle(*l, o, p) : c.admit_outside(*l, o, p, n);
 }

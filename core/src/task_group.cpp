@@ -76,6 +76,11 @@ class group_state {
   std::stop_source source;
   std::atomic<std::uint32_t> word{0};  // counts the rests: alive fell to 0
   std::shared_ptr<group_state> self_while_alive;
+  struct on_parent_stop {
+    group_state* g;
+    void operator()() const noexcept;
+  };
+  std::optional<std::stop_callback<on_parent_stop>> on_parent;
 };
 
 namespace {
@@ -108,17 +113,20 @@ void cancel_group(group_state& g) noexcept {
     const std::lock_guard lock(g.mutex);
     g.cancelled = true;
   }
-  g.source.request_stop();
   cancel_unstarted(g);
+  g.source.request_stop();
 }
 
 }  // namespace
 
+void group_state::on_parent_stop::operator()() const noexcept { cancel_group(*g); }
+
 std::stop_source* group_source(task_node& n) noexcept { return &static_cast<group_node&>(n).group->source; }
 
-void group_started(group_node& n) noexcept {
+bool group_started(group_node& n) noexcept {
   const std::lock_guard lock(n.group->mutex);
   n.group->unlink(n);
+  return !n.group->cancelled;
 }
 
 void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
@@ -163,9 +171,12 @@ task_group::task_group(executor_ref e, group_options o) : core_(e.core_), state_
   state_->limit = o.limit;
   state_->options = std::move(o);
   if (core_ != nullptr) core_->acquire_ref();
+  if (state_->options.parent.stop_possible())
+    state_->on_parent.emplace(state_->options.parent, group_state::on_parent_stop{state_.get()});
 }
 
 task_group::~task_group() {
+  state_->on_parent.reset();
   if (core_ != nullptr && !core_->dead()) {
     cancel();
     static_cast<void>(wait());
@@ -250,9 +261,6 @@ status task_group::wait() { return wait_until(time_point::max()); }
 
 status task_group::wait_until(time_point until) {
   group_state& g = *state_;
-  const auto on_parent = [&g] { detail::cancel_group(g); };
-  std::optional<std::stop_callback<decltype(on_parent)>> parent;
-  if (g.options.parent.stop_possible()) parent.emplace(g.options.parent, on_parent);
   detail::worker* const w = core_ != nullptr ? detail::worker::current_of(*core_) : nullptr;
   detail::worker* const any = detail::worker::current();
   const auto over = [&g] {
@@ -260,7 +268,7 @@ status task_group::wait_until(time_point until) {
     return g.alive == 0;
   };
   while (!over()) {
-    if (core_->dead()) return errc::stopped;
+    if (core_ == nullptr || core_->dead()) return errc::stopped;
     if (clock_type::now() >= until) return errc::timeout;
     if (w != nullptr) {
       detail::group_node* n = nullptr;
@@ -295,11 +303,10 @@ status task_group::wait_until(time_point until) {
     if (any != nullptr) any->park_in_wait(park);
     else park(detail::forever);
   }
-  parent.reset();
   const std::lock_guard lock(g.mutex);
   g.round_over = true;
   status s;
-  if (g.failed) s = *g.failed;
+  if (g.failed) s = *std::exchange(g.failed, std::nullopt);
   else if (g.cancelled) s = errc::cancelled;
   if (g.cancelled && !g.options.parent.stop_requested()) {
     g.cancelled = false;

@@ -79,7 +79,9 @@ outcome run_claimed(task_node& n) noexcept {
 outcome run_ticket(job& j) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
   outcome o = outcome_stale;
-  if (node_claim(n)) {
+  if (!node_claim(n)) {
+    n.owner->stale_tickets.fetch_sub(1, relaxed);
+  } else {
     node_conditions* const c = n.conditions.load(acquire);  // [lazy]
     if (c != nullptr && c->start_by != time_point::max() && clock_type::now() > c->start_by) {
       n.ops->fail(n, errc::expired);
@@ -97,6 +99,7 @@ outcome run_ticket(job& j) noexcept {
 void drop_ticket(job& j, errc e) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
   node_fail(n, e);
+  n.owner->stale_tickets.fetch_sub(1, relaxed);
   node_release(n);
 }
 
@@ -106,7 +109,10 @@ bool extract_ticket(job& j, task_fn& out) {
     task_node& n;
     ~release_at_end() { node_release(n); }
   } r{n};
-  if (!node_claim(n)) return false;
+  if (!node_claim(n)) {
+    n.owner->stale_tickets.fetch_sub(1, relaxed);
+    return false;
+  }
   struct finish_at_end {
     task_node& n;
     ~finish_at_end() {
@@ -141,6 +147,7 @@ void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, 
   n.refs.store(refs, relaxed);
   n.conditions.store(nullptr, relaxed);
   n.outer = nullptr;
+  n.bound = o != nullptr ? o->worker : -1;
   if (o != nullptr && has_conditions(*o)) {
     node_conditions& k = conditions_of(n);
     k.parent = o->stop;
@@ -196,6 +203,7 @@ bool node_claim(task_node& n) noexcept {
 
 void node_fail(task_node& n, errc e) noexcept {
   if (!node_claim(n)) return;
+  n.owner->stale_tickets.fetch_add(1, relaxed);
   n.ops->fail(n, e);
   finish(n);
   count_end(*n.owner, outcome_of(e));
@@ -204,6 +212,7 @@ void node_fail(task_node& n, errc e) noexcept {
 bool node_try_run(task_node& n) noexcept {
   worker& w = *worker::current();
   if (!node_claim(n)) return false;
+  n.owner->stale_tickets.fetch_add(1, relaxed);
   w.started.add();
   w.count_end(run_claimed(n));
   return true;
@@ -230,6 +239,10 @@ void node_detach(task_node& n) noexcept {
   node_release(n);
 }
 
+bool ticket_is_stale(const job& j) noexcept {
+  return &j.ops() == &ticket_ops && (static_cast<task_node*>(j.pointer())->state.load(relaxed) & phase) != queued;
+}
+
 job node_ticket(task_node& n) noexcept {
   return {reinterpret_cast<std::uintptr_t>(&ticket_ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(&n)), 0}};
 }
@@ -243,6 +256,10 @@ outcome node_wait(task_node& n, time_point until) noexcept {
   if (w != nullptr)
     for (task_node* outer = w->current_node.load(relaxed); outer != nullptr; outer = outer->outer)
       if (outer == &n) return outcome_of(errc::starved);  // a task that waits for itself
+  // Bound to a worker that is in the middle of this very wait: it could never start.
+  if (w != nullptr && &w->owner == &c && n.bound == static_cast<std::int32_t>(w->index) &&
+      (n.state.load(relaxed) & phase) == queued)
+    return outcome_of(errc::starved);
   // Short: the usual task is over within a wake-up's time.
   for (const std::uint64_t end = ticks() + ticks_of(w != nullptr ? 5'000 : 2'000); ticks() < end; cpu_relax())
     if (is_done(n)) return outcome_ok;

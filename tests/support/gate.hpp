@@ -20,10 +20,8 @@ using namespace std::chrono_literals;
 class gate {
  public:
   void open() {
-    {
-      std::lock_guard lock(mutex_);
-      open_ = true;
-    }
+    std::lock_guard lock(mutex_);  // over the notify, too: whoever was let through may destroy the gate
+    open_ = true;
     opened_.notify_all();
   }
   void wait() {

@@ -60,6 +60,11 @@ class [[nodiscard]] result {
   result(U&& v) noexcept(std::is_nothrow_constructible_v<T, U>) : ok_(true) {
     ::new (static_cast<void*>(&value_)) T(std::forward<U>(v));
   }
+  template <class... A>
+    requires std::is_constructible_v<T, A...>
+  explicit result(std::in_place_t, A&&... args) noexcept(std::is_nothrow_constructible_v<T, A...>) : ok_(true) {
+    ::new (static_cast<void*>(&value_)) T(std::forward<A>(args)...);
+  }
   result(weir::error e) noexcept : ok_(false) { ::new (static_cast<void*>(&error_)) weir::error(std::move(e)); }
   result(errc e) noexcept : result(weir::error{e, {}, 1}) {}
   result(const result& o)

@@ -40,12 +40,12 @@ class executor_ref {
   /// Accepts all callables of the range or none. The elements are moved from if the range is an rvalue container.
   /// Only the lane of the options is used.
   template <std::ranges::forward_range R>
-    requires detail::task_callable<std::ranges::range_reference_t<R>>
+    requires detail::task_callable<detail::bulk_element<R>>
   status try_submit_bulk(R&& range) const {
     return core_ == nullptr ? status(errc::stopped) : detail::submit_range(*core_, std::forward<R>(range), nullptr);
   }
   template <std::ranges::forward_range R>
-    requires detail::task_callable<std::ranges::range_reference_t<R>>
+    requires detail::task_callable<detail::bulk_element<R>>
   status try_submit_bulk(R&& range, const task_options& o) const {
     return core_ == nullptr ? status(errc::stopped) : detail::submit_range(*core_, std::forward<R>(range), &o);
   }

@@ -60,12 +60,12 @@ class runtime {
     return executor_ref(core_).try_submit(std::forward<F>(f), o);
   }
   template <std::ranges::forward_range R>
-    requires detail::task_callable<std::ranges::range_reference_t<R>>
+    requires detail::task_callable<detail::bulk_element<R>>
   status try_submit_bulk(R&& range) {
     return executor_ref(core_).try_submit_bulk(std::forward<R>(range));
   }
   template <std::ranges::forward_range R>
-    requires detail::task_callable<std::ranges::range_reference_t<R>>
+    requires detail::task_callable<detail::bulk_element<R>>
   status try_submit_bulk(R&& range, const task_options& o) {
     return executor_ref(core_).try_submit_bulk(std::forward<R>(range), o);
   }
@@ -99,7 +99,7 @@ class runtime {
           std::invoke(*me.callable);
           me.out.emplace();
         } else {
-          me.out.emplace(std::invoke(*me.callable));
+          me.out.emplace(std::in_place, std::invoke(*me.callable));
         }
       }
       WEIR_CATCH_ALL { me.out.emplace(weir::error{errc::failed, std::current_exception(), 1}); }

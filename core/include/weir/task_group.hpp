@@ -27,7 +27,7 @@ struct group_node : task_node {
   std::uint8_t where;
 };
 
-WEIR_API void group_started(group_node& n) noexcept;
+WEIR_API bool group_started(group_node& n) noexcept;  // false: the group was cancelled, do not run it
 WEIR_API void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept;  // e == errc{}: ok; drops the group's reference
 WEIR_API std::stop_source* group_source(task_node& n) noexcept;
 
@@ -42,7 +42,13 @@ struct group_node_of final : group_node {
 
   static outcome run(task_node& n) noexcept {
     auto& me = self(n);
-    group_started(me);
+    if (!group_started(me)) {
+      errc code = errc::cancelled;
+      std::exception_ptr nothing;
+      destroy_callable(me, code, nothing);
+      group_ended(me, errc::cancelled, {});
+      return outcome_of(errc::cancelled);
+    }
     std::exception_ptr cause;
     errc e{};
     WEIR_TRY {

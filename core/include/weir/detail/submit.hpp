@@ -127,6 +127,12 @@ struct spawn_access {
   }
 };
 
+// The elements of an rvalue container are moved from, those of anything else are copied.
+template <class R>
+using bulk_element = std::conditional_t<std::is_rvalue_reference_v<R&&> && !std::ranges::view<std::remove_cvref_t<R>>,
+                                        std::remove_reference_t<std::ranges::range_reference_t<R>>&&,
+                                        std::ranges::range_reference_t<R>>;
+
 // All or nothing: a range of callables that are moved from only when all are admitted.
 template <class Range>
 status submit_range(core& c, Range&& range, const task_options* opts) {
@@ -144,9 +150,7 @@ status submit_range(core& c, Range&& range, const task_options* opts) {
   WEIR_TRY {
     for (auto&& f : range) {
       if constexpr (fits_in_job<D>) jobs.push_back(inline_job<D>::make(f));
-      else if constexpr (std::is_rvalue_reference_v<Range&&> && !std::ranges::view<std::remove_cvref_t<Range>>)
-        jobs.push_back(boxed_job<D>::make(c, std::move(f)));
-      else jobs.push_back(boxed_job<D>::make(c, std::forward<decltype(f)>(f)));
+      else jobs.push_back(boxed_job<D>::make(c, static_cast<bulk_element<Range>>(f)));
     }
   }
   WEIR_CATCH_ALL {

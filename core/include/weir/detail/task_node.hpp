@@ -40,6 +40,7 @@ struct task_node {
   core* owner;
   std::atomic<std::uint32_t> state;
   std::atomic<std::uint32_t> refs;
+  std::int32_t bound;  // to this worker; -1: to none
   std::atomic<node_conditions*> conditions;
   task_node* outer;  // the task that this one runs inside of, in place
 };
@@ -61,6 +62,7 @@ WEIR_API void node_fail(task_node& n, errc e) noexcept;  // ends it, if it is un
 WEIR_API std::stop_token node_token(task_node& n) noexcept;
 // Waits for done; claims and runs the task in place on a worker. ok: done; else timeout, stopped (forked child), starved.
 WEIR_API outcome node_wait(task_node& n, time_point until) noexcept;
+bool ticket_is_stale(const job& j) noexcept;
 WEIR_API job node_ticket(task_node& n) noexcept;
 
 // F's place before the run, result<R>'s after it.
@@ -83,7 +85,7 @@ struct task_node_of final : task_node {
         invoke_callable(me);
         r.emplace();
       } else {
-        r.emplace(invoke_callable(me));
+        r.emplace(std::in_place, invoke_callable(me));
       }
     }
     WEIR_CATCH_ALL { r.emplace(weir::error{errc::failed, std::current_exception(), 1}); }
