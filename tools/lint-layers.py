@@ -12,12 +12,12 @@ from pathlib import Path
 # The one place that says which file is in which layer: the stem of its name decides, for .hpp and .cpp alike, unless the
 # full name is there too. Within a layer a file may include its neighbours. core/README.md draws the same picture.
 LAYERS = {
-    0: 'platform atomics error options metrics futex topology topology_hwloc',
+    0: 'platform atomics error options metrics futex throw topology topology_hwloc',
     1: 'job slab free_list task_node',
     2: 'split_deque run_queue inject_queue timer_wheel',
     3: 'idle parker credits',
-    4: 'worker fork',
-    5: 'core admission lifecycle',
+    4: 'fork_slow',
+    5: 'worker fork core admission submit.cpp lifecycle',  # a core and its workers know each other: one layer
     6: 'submit task_node.cpp executor join_handle runtime fork_join parallel task_group timer strand limited task graph '
        'pipeline result_stream retry blocking',
     7: 'weir prometheus trace c_api durable',

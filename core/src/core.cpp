@@ -130,13 +130,13 @@ worker* core::vacate() noexcept {
       }
     }
   }
-  s->on_duty.store(true, seq_cst);
+  s->on_duty.store(true, release);  // [duty] → wait_for_duty
   s->bed.unpark();
   return s;
 }
 
 void core::occupy(worker& s) noexcept {
-  s.on_duty.store(false, seq_cst);
+  s.on_duty.store(false, release);  // [duty]
   if (idle.claim_one(s.index)) rouse(s);  // it may sleep among the idle
 }
 

@@ -15,10 +15,12 @@
 //   [entry]    push_entry's compare-exchange ↔ take_entry's exchange: the job; finish_entry's exchange ↔ run_entry's
 //              loads: its result, and the latch is not touched again but by a wake, which needs no memory.
 //   [close]    run_entry's count, fence, look at the phase ↔ begin_close's store, fence of the sums.
-//   [halt]     a flag that workers read between tasks; the heavy fence only makes it prompt.
+//   [halt]     halt's heavy fence ↔ the workers' looks at attention_ between tasks: the fence only makes it prompt.
+//   [duty]     vacate's and occupy's stores ↔ wait_for_duty's load.
+//   [inspect]  see task_node.cpp; request_stop is its other end.
 //   [report]   shut_down's word ↔ those who wait for the leader's report.
 //   [orphan]   hand_off's store ↔ check_quiescent's and worker_left's loads.
-//   [core]     release_ref's fetch_sub ↔ the last one's.
+//   [core]     release_ref's fetch_sub ↔ acquire_ref: the last one sees every other holder's last use.
 //   [rouse]    rouse's store ↔ rise's exchange: the waker has counted the worker as searching.
 //   [served]   a server's answer to a blocked submitter ↔ his acquire loads: the credits are his.
 //   [slot]     start's store of a worker ↔ slot(): the worker is built.
@@ -28,11 +30,12 @@
 #include "idle.hpp"
 #include "inject_queue.hpp"
 #include "slab.hpp"
+#include "throw.hpp"
 #include "topology.hpp"
 
-#include <weir/detail/submit.hpp>
+#include <weir/detail/admission.hpp>
+#include <weir/detail/task_node.hpp>
 #include <weir/metrics.hpp>
-#include <weir/runtime.hpp>
 
 #include <memory>
 #include <mutex>
@@ -84,9 +87,6 @@ struct blocked_submitter;  // admission.cpp
 inline constexpr std::uint32_t entry_asleep = 1, entry_done = 2, entry_refused = 3;
 void finish_entry(entry_job& e, std::uint32_t how) noexcept;
 
-[[noreturn]] void throw_system_error(int e, const char* what);
-[[noreturn]] void throw_invalid_argument(const char* what);
-
 class core {
  public:
   enum class phase : std::uint8_t { running, closing, stopped };
@@ -98,7 +98,7 @@ class core {
   void start();  // throws std::system_error; then nothing runs
 
   // ---- life (lifecycle.cpp) ----
-  void acquire_ref() noexcept { refs_.fetch_add(1, relaxed); }
+  void acquire_ref() noexcept { refs_.fetch_add(1, relaxed); }  // [core]
   void release_ref() noexcept;
   report drain(time_point until);
   report abort(std::function<void(task_fn&&)> sink);
@@ -145,10 +145,10 @@ class core {
   void rouse(worker& w) noexcept;  // after it was claimed among the idle
   void deliver(worker& w) noexcept;  // there is mail for it
   void raise(std::uint32_t bit) noexcept {
-    if ((attention_.load(relaxed) & bit) == 0) attention_.fetch_or(bit, seq_cst);
+    if ((attention_.load(relaxed) & bit) == 0) attention_.fetch_or(bit, seq_cst);  // [lane] [quiesce] [room]
   }
-  void lower(std::uint32_t bit) noexcept { attention_.fetch_and(~bit, seq_cst); }
-  std::uint32_t attention_bits() const noexcept { return attention_.load(relaxed); }
+  void lower(std::uint32_t bit) noexcept { attention_.fetch_and(~bit, seq_cst); }  // [lane]
+  std::uint32_t attention_bits() const noexcept { return attention_.load(relaxed); }  // [halt]
   bool queues_empty() const noexcept;  // jobs that any worker may take; false positives only before a fence
 
   worker* slot(unsigned i) const noexcept { return slots_[i].load(acquire); }  // [slot] ← the store in start()

@@ -20,6 +20,7 @@
 // Edges
 //   [recall]  try_use's light fence ↔ recall's and shut's heavy fence: either the owner sees the trap, or the recaller
 //             sees the credit used. An owner that saw the trap settles with the recaller under the lease's lock.
+//   [full]    give_back's count ↔ the refuser's two looks at returns(): nobody handed credits back between them.
 //
 // `full` is answered only when it was true: acquire() failed, then every lease was seen without spare credits, and
 // between the two neither did `started` grow nor did anybody hand credits back. In that span no lease could be refilled,
@@ -60,9 +61,9 @@ class credit_pool {
   }
   void give_back(std::uint64_t n) noexcept {
     taken_.fetch_sub(n, relaxed);
-    returns_.fetch_add(1, seq_cst);
+    returns_.fetch_add(1, seq_cst);  // [full] → returns
   }
-  std::uint64_t returns() const noexcept { return returns_.load(seq_cst); }
+  std::uint64_t returns() const noexcept { return returns_.load(seq_cst); }  // [full]
 
  private:
   const std::uint64_t capacity_;

@@ -1,4 +1,6 @@
-#include "core.hpp"
+#include "throw.hpp"
+
+#include <weir/error.hpp>
 
 #include <cstdio>
 #include <cstdlib>

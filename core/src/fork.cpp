@@ -1,4 +1,4 @@
-// The slow half of fork_join: answering the bell, stealing, and waiting for a stolen job. Layer 4.
+// The slow half of fork_join: answering the bell, stealing, and waiting for a stolen job. Layer 5.
 //
 // Edges
 //   [join]    fork_finish's exchange on fork_job::word ↔ the waiter's acquire loads: the job's result is visible, and

@@ -1,3 +1,7 @@
+// Edges
+//   [hint] ↔ idle.hpp: the heavy side.
+//   [trap] ↔ split_deque.hpp: the heavy side.
+//   [recall] ↔ credits.hpp: the heavy side.
 #include "futex.hpp"
 
 #include <cstdlib>
@@ -41,7 +45,7 @@ bool asymmetric_fences() noexcept {
 
 void heavy_fence() noexcept {
   if (asymmetric_fences()) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-  std_atomics::fence_seq_cst();
+  std_atomics::fence_seq_cst();  // [hint] [trap] [recall]: the heavy side, and the whole of it without membarrier
 }
 
 }  // namespace detail

@@ -59,14 +59,14 @@ class inject_queue {
 
   /// False: no memory; nothing was queued.
   bool enqueue(producer& p, const job& j) noexcept {
-    WEIR_TRY { return q_.enqueue(p.token_, j); }
+    WEIR_TRY { return q_.enqueue(p.token_, j); }  // [fifo] → take
     WEIR_CATCH_ALL { return false; }
   }
   bool enqueue(producer& p, const job* jobs, std::size_t n) noexcept {
     WEIR_TRY { return q_.enqueue_bulk(p.token_, jobs, n); }
     WEIR_CATCH_ALL { return false; }
   }
-  std::size_t take(consumer& c, job* out, std::size_t n) noexcept { return q_.try_dequeue_bulk(c.token_, out, n); }
+  std::size_t take(consumer& c, job* out, std::size_t n) noexcept { return q_.try_dequeue_bulk(c.token_, out, n); }  // [fifo]
   std::size_t take(job* out, std::size_t n) noexcept { return q_.try_dequeue_bulk(out, n); }
   /// Only what this producer enqueued.
   std::size_t take_own(producer& p, job* out, std::size_t n) noexcept {

@@ -13,7 +13,7 @@ namespace detail {
 void core::run_entry(entry_job& e) {
   if (dead() || closed()) throw_errc(errc::stopped);
   submitted_elsewhere.fetch_add(1, seq_cst);  // [done] [close] ↔ begin_close
-  os_atomics::fence_seq_cst();
+  os_atomics::fence_seq_cst();  // [close] ↔ begin_close
   if (closed()) {
     undo_entry();
     throw_errc(errc::stopped);
@@ -87,7 +87,7 @@ void core::check_quiescent() noexcept {
 }
 
 bool core::wait_quiescent(time_point until) noexcept {
-  quiesce_waiters_.fetch_add(1, seq_cst);
+  quiesce_waiters_.fetch_add(1, seq_cst);  // [quiesce]
   raise(attention::quiesce);
   os_atomics::heavy_fence();  // [quiesce] ↔ check_quiescent
   bool rest = false;
@@ -98,7 +98,7 @@ bool core::wait_quiescent(time_point until) noexcept {
     if (clock_type::now() >= until) break;
     futex_wait(quiesce_word_, seen, until_ns(until));
   }
-  if (quiesce_waiters_.fetch_sub(1, seq_cst) == 1 && !orphan_.load(relaxed)) {
+  if (quiesce_waiters_.fetch_sub(1, seq_cst) == 1 && !orphan_.load(relaxed)) {  // [quiesce]
     lower(attention::quiesce);
     if (quiesce_waiters_.load(seq_cst) != 0) raise(attention::quiesce);  // [quiesce] one came meanwhile
   }
@@ -136,7 +136,7 @@ void core::request_stop() noexcept {
     worker& w = *slot(i);
     w.inspected.store(true, relaxed);
     os_atomics::fence_seq_cst();  // [inspect] ↔ run_claimed
-    for (task_node* n = w.current_node.load(acquire); n != nullptr; n = n->outer) node_cancel(*n);  // [inspect]
+    for (running_node* n = w.running.load(acquire); n != nullptr; n = n->outer) node_cancel(*n->node);  // [inspect]
     w.inspected.store(false, release);  // [inspect] → run_claimed
   }
 }
@@ -175,7 +175,7 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
         if (o == steal_outcome::stolen) deal_with(j), more = true;
         else if (!os_atomics::asymmetric()) break;
       }
-      std::vector<job> mail;
+      std::deque<job> mail;
       {
         const std::lock_guard lock(w.mail_mutex);
         mail.swap(w.mail);
@@ -260,7 +260,7 @@ report core::shut_down(time_point until, Finish finish) {
   report r = make_report(complete);
   {
     const std::lock_guard lock(life_mutex_);
-    if (complete) phase_.store(phase::stopped, seq_cst);
+    if (complete) phase_.store(phase::stopped, seq_cst);  // [close]
     shutting_down_ = false;
     last_report_ = r;
   }
@@ -312,7 +312,7 @@ void core::hand_off() noexcept {
     for (auto& w : owned_)
       if (!w->unstarted && !w->joined) pthread_detach(w->thread), w->joined = true;
   }
-  quiesce_waiters_.fetch_add(1, seq_cst);
+  quiesce_waiters_.fetch_add(1, seq_cst);  // [quiesce]
   orphan_.store(true, seq_cst);  // [orphan] → check_quiescent, worker_left
   raise(attention::quiesce);
   resume();
@@ -325,7 +325,7 @@ void core::worker_left() noexcept {
   flush(nullptr, ignored);
   {
     const std::lock_guard lock(life_mutex_);
-    phase_.store(phase::stopped, seq_cst);
+    phase_.store(phase::stopped, seq_cst);  // [close]
   }
   release_ref();
 }

@@ -1,4 +1,6 @@
 // The public runtime: checks its options, forwards to the core.
+#include <weir/runtime.hpp>
+
 #include "worker.hpp"
 
 #include <cstdio>

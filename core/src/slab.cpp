@@ -1,5 +1,6 @@
 #include "slab.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
@@ -26,15 +27,21 @@ page_source::page_source(std::pmr::memory_resource* r) noexcept
     : resource_(r != nullptr ? r : std::pmr::new_delete_resource()) {}
 
 page_source::~page_source() {
-  for (header* h : pages_) resource_->deallocate(h, page_size, page_size);
+  for (const chunk& c : chunks_) resource_->deallocate(c.begin, c.bytes, page_size);
 }
 
 page_source::header* page_source::page(slab_heap& heap, std::size_t block) {
   const std::lock_guard lock(mutex_);
-  pages_.reserve(pages_.size() + 1);
-  auto* h = static_cast<header*>(resource_->allocate(page_size, page_size));
-  pages_.push_back(h);
-  return ::new (h) header{&heap, this, page_size, block};
+  if (fresh_ == end_) {
+    chunks_.reserve(chunks_.size() + 1);
+    const std::size_t bytes = chunks_.empty() ? 4 * page_size : std::min<std::size_t>(chunks_.back().bytes * 2, 64 * page_size);
+    chunks_.push_back({static_cast<std::byte*>(resource_->allocate(bytes, page_size)), bytes});
+    fresh_ = chunks_.back().begin;
+    end_ = fresh_ + bytes;
+  }
+  auto* h = ::new (fresh_) header{&heap, this, page_size, block};
+  fresh_ += page_size;
+  return h;
 }
 
 void* page_source::large(std::size_t size, std::size_t align) {

@@ -45,7 +45,12 @@ class page_source {
  private:
   std::pmr::memory_resource* resource_;
   std::mutex mutex_;
-  std::vector<header*> pages_;
+  struct chunk {
+    std::byte* begin;
+    std::size_t bytes;
+  };
+  std::vector<chunk> chunks_;  // aligned allocations waste up to their alignment: pages come many at a time
+  std::byte *fresh_ = nullptr, *end_ = nullptr;
 };
 
 // The calling thread's identity, for "is this heap mine".

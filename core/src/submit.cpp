@@ -63,7 +63,6 @@ outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noe
       worker& to = *c.slot(static_cast<unsigned>(a.target));
       {
         const std::lock_guard lock(to.mail_mutex);
-        to.mail.reserve(to.mail.size() + n);
         for (std::size_t i = 0; i < n; ++i) {
           to.mail.push_back(jobs[i]);
           to.mail.back().tagged_ops |= a.tag;

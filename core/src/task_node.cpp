@@ -11,7 +11,7 @@
 // and wakes, or the futex sees a changed word and does not sleep.
 #include "worker.hpp"
 
-#include <weir/detail/task_node.hpp>
+#include <weir/detail/submit.hpp>
 
 namespace weir {
 inline namespace v0 {
@@ -28,6 +28,7 @@ struct node_conditions {
   time_point start_by = time_point::max();
   time_point deadline = time_point::max();
   const char* name = nullptr;
+  std::int32_t bound = -1;  // to this worker
   std::stop_source source;
   std::optional<std::stop_callback<canceller>> on_stop;
 };
@@ -39,6 +40,11 @@ bool is_done(const task_node& n) noexcept { return (n.state.load(acquire) & phas
 const char* name_of(const task_node& n) noexcept {
   const node_conditions* c = n.conditions.load(acquire);  // [lazy]
   return c != nullptr ? c->name : nullptr;
+}
+
+std::int32_t bound_to(const task_node& n) noexcept {
+  const node_conditions* c = n.conditions.load(acquire);  // [lazy]
+  return c != nullptr ? c->bound : -1;
 }
 
 // After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
@@ -62,15 +68,15 @@ void count_end(core& c, outcome o) noexcept {
 // Runs a claimed task on the current worker; the outcome is the caller's to count.
 outcome run_claimed(task_node& n) noexcept {
   worker* const w = worker::current();
-  task_node* const outer = n.outer = w->current_node.load(relaxed);
-  w->current_node.store(&n, release);  // [inspect] → request_stop
+  running_node me{&n, w->running.load(relaxed)};
+  w->running.store(&me, release);  // [inspect] → request_stop
   node_conditions* const c = n.conditions.load(acquire);  // [lazy]
   const char* const outer_name = w->current_name.load(relaxed);
   w->current_name.store(c != nullptr ? c->name : nullptr, relaxed);
   const outcome o = n.ops->run(n);
   w->current_name.store(outer_name, relaxed);
-  w->current_node.store(outer, release);  // [inspect]
-  os_atomics::fence_seq_cst();            // [inspect] ↔ request_stop
+  w->running.store(me.outer, release);  // [inspect]
+  os_atomics::fence_seq_cst();          // [inspect] ↔ request_stop
   while (w->inspected.load(acquire)) cpu_relax();  // [inspect] ← request_stop
   finish(n);
   return o;
@@ -146,14 +152,13 @@ void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, 
   n.state.store(queued | flags, relaxed);
   n.refs.store(refs, relaxed);
   n.conditions.store(nullptr, relaxed);
-  n.outer = nullptr;
-  n.bound = o != nullptr ? o->worker : -1;
   if (o != nullptr && has_conditions(*o)) {
     node_conditions& k = conditions_of(n);
     k.parent = o->stop;
     k.start_by = o->start_by;
     k.deadline = o->deadline;
     k.name = o->name;
+    k.bound = o->worker;
   }
   c.acquire_ref();
 }
@@ -184,7 +189,7 @@ void node_abandon(task_node& n, std::uint32_t refs) noexcept {
 }
 
 bool node_claim(task_node& n) noexcept {
-  std::uint32_t seen = n.state.load(relaxed);
+  std::uint32_t seen = n.state.load(relaxed);  // [claim] an old value only costs another round
   do {
     if ((seen & phase) != queued) return false;
   } while (!n.state.compare_exchange_weak(seen, seen | claimed, acq_rel, relaxed));  // [claim]
@@ -254,10 +259,10 @@ outcome node_wait(task_node& n, time_point until) noexcept {
   worker* const w = worker::current();
   if (w != nullptr && &w->owner == &c && (n.state.load(relaxed) & in_place) != 0 && node_try_run(n)) return outcome_ok;
   if (w != nullptr)
-    for (task_node* outer = w->current_node.load(relaxed); outer != nullptr; outer = outer->outer)
-      if (outer == &n) return outcome_of(errc::starved);  // a task that waits for itself
+    for (running_node* r = w->running.load(relaxed); r != nullptr; r = r->outer)
+      if (r->node == &n) return outcome_of(errc::starved);  // a task that waits for itself
   // Bound to a worker that is in the middle of this very wait: it could never start.
-  if (w != nullptr && &w->owner == &c && n.bound == static_cast<std::int32_t>(w->index) &&
+  if (w != nullptr && &w->owner == &c && bound_to(n) == static_cast<std::int32_t>(w->index) &&
       (n.state.load(relaxed) & phase) == queued)
     return outcome_of(errc::starved);
   // Short: the usual task is over within a wake-up's time.
@@ -281,8 +286,8 @@ outcome node_wait(task_node& n, time_point until) noexcept {
 std::stop_token current_token() noexcept {
   worker* const w = worker::current();
   if (w == nullptr) return {};
-  task_node* const n = w->current_node.load(relaxed);
-  return n != nullptr ? node_token(*n) : w->owner.stop_all.get_token();
+  running_node* const n = w->running.load(relaxed);
+  return n != nullptr ? node_token(*n->node) : w->owner.stop_all.get_token();
 }
 
 }  // namespace detail

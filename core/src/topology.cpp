@@ -316,7 +316,8 @@ void rank_siblings(std::vector<cpu>& cpus) {
 topology discover_topology(const std::string& root) {
   topology t = flat_topology(allowed_cpus(), cpu_quota(root));
 #if defined(WEIR_HWLOC) && WEIR_HWLOC
-  if (t.cpus.size() > 1) refine_with_hwloc(t);  // one CPU has no neighbours, and hwloc's load costs milliseconds
+  // Two CPUs have nobody to choose between, and hwloc's load costs milliseconds and 2 MiB.
+  if (t.cpus.size() > 2) refine_with_hwloc(t);
 #endif
   return t;
 }

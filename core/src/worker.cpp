@@ -133,7 +133,7 @@ bool worker::take_mail(bool searching) noexcept {
     const std::lock_guard lock(mail_mutex);
     if (mail.empty()) return false;
     j = mail.front();
-    mail.erase(mail.begin());
+    mail.pop_front();
     if (!mail.empty()) has_mail.store(true, release);  // [mail]
   }
   if (searching) leave_search();
@@ -292,6 +292,7 @@ void worker::search() noexcept {
       const std::uint32_t bits = owner.attention_bits();
       if ((bits & attention::stop) != 0 || (spare && !on_duty.load(relaxed))) return leave_search();
       if ((bits & attention::paused) != 0) break;
+      if (!claimed.owner_empty()) return leave_search();  // a pause came between the claim and the start
       const std::uint64_t now = ticks();
       if (limit_ >= drains_from) owner.last_claim_.store(now, relaxed);
       if ((bits & (attention::entries | attention::mail)) != 0 && attend(bits, true)) return;

@@ -1,4 +1,5 @@
-// One worker: a thread, its queues, its way of finding work. Layer 4, the only place that orders the queues.
+// One worker: a thread, its queues, its way of finding work. Layer 5, with the core; the only place that orders the
+// queues.
 #pragma once
 
 #include "core.hpp"
@@ -7,11 +8,19 @@
 
 #include <weir/detail/worker.hpp>
 
+#include <deque>
+
 #include <pthread.h>
 
 namespace weir {
 inline namespace v0 {
 namespace detail {
+
+// Tasks that run inside of each other, innermost first; lives on the stack of the run.
+struct running_node {
+  task_node* node;
+  running_node* outer;
+};
 
 class worker final : public worker_base {
  public:
@@ -60,7 +69,7 @@ class worker final : public worker_base {
   std::unique_ptr<inject_queue::producer> lane_producers[lane_count];
   inject_queue::consumer normal_consumer, local_consumer;
   slab_heap heap;
-  std::atomic<task_node*> current_node{nullptr};  // innermost running task that has a node
+  std::atomic<running_node*> running{nullptr};  // innermost running task that has a node
   std::atomic<bool> inspected{false};             // request_stop() looks at it: the node must not go away
   std::atomic<const char*> current_name{nullptr};
   pthread_t thread{};
@@ -75,7 +84,7 @@ class worker final : public worker_base {
   std::atomic<std::uint32_t> follower{no_follower};  // who waits for a job that this worker stole
 
   std::mutex mail_mutex;
-  std::vector<job> mail;
+  std::deque<job> mail;
   std::atomic<bool> has_mail{false};
 
  private:

@@ -1,4 +1,7 @@
 // The handle of a spawned task. Layer 6.
+//
+// Edges
+//   [done] ↔ core/src/task_node.cpp: ready()'s load sees the end of the task, and with it its result.
 #pragma once
 
 #include <weir/detail/task_node.hpp>

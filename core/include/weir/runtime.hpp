@@ -15,13 +15,7 @@ using runtime_ptr = std::unique_ptr<runtime>;
 
 namespace detail {
 WEIR_API core* core_create(const options& o);  // throws std::invalid_argument, std::system_error, std::bad_alloc
-// A job on the caller's stack that goes ahead of all lanes; returns when it has run. Throws errc::stopped before that.
-struct entry_job {
-  void (*run)(entry_job&) noexcept;
-  entry_job* next = nullptr;
-  std::atomic<std::uint32_t> latch{0};
-};
-WEIR_API void run_entry(core& c, entry_job& e);
+WEIR_API void run_entry(core& c, entry_job& e);  // returns when it has run; throws errc::stopped before that
 WEIR_API bool on_own_worker(const core& c) noexcept;
 }  // namespace detail
 

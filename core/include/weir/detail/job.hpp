@@ -6,7 +6,7 @@
 // the queue instead of 44.
 #pragma once
 
-#include <weir/detail/platform.hpp>
+#include <weir/detail/atomics.hpp>
 #include <weir/error.hpp>
 #include <weir/options.hpp>
 
@@ -44,6 +44,13 @@ struct job {
   void* pointer() const noexcept { return reinterpret_cast<void*>(static_cast<std::uintptr_t>(data[0])); }
 };
 static_assert(sizeof(job) == 24 && std::is_trivially_copyable_v<job>);
+
+// A job on the stack of a caller of run(): goes ahead of all lanes.
+struct entry_job {
+  void (*run)(entry_job&) noexcept;
+  entry_job* next = nullptr;
+  std::atomic<std::uint32_t> latch{0};
+};
 
 struct job_ops {
   outcome (*run)(job&) noexcept;           // runs and destroys; exceptions are dealt with inside

@@ -31,7 +31,7 @@
 //              owner's split_ of that epoch too, so a trap is never set for an epoch that it does not belong to.
 //   [trap]     pop's light fence ↔ force's heavy fence: either the owner's pop sees the trap, or the thief's load of
 //              head_ sees the pop.
-//   [bell]     push's light fence ↔ the heavy fence of whoever rang before it parks: either the push sees the bell, or
+//   [bell] ↔ fork.cpp: push's light fence ↔ the heavy fence of whoever rang before it parks: either the push sees the bell, or
 //              the ringer's look at head_ sees the push. Otherwise the bell is a hint.
 //
 // Why force() is right. After the heavy fence every pop that did not see the trap is visible in head_ [trap]; a pop

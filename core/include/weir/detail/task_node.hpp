@@ -40,9 +40,7 @@ struct task_node {
   core* owner;
   std::atomic<std::uint32_t> state;
   std::atomic<std::uint32_t> refs;
-  std::int32_t bound;  // to this worker; -1: to none
   std::atomic<node_conditions*> conditions;
-  task_node* outer;  // the task that this one runs inside of, in place
 };
 
 WEIR_API extern const job_ops ticket_ops;  // run claims and runs, drop fails the task, extract hands it out

@@ -1,4 +1,4 @@
-// What the inlined fork needs to see of a worker. Layer 4; the rest of the worker is private.
+// What the inlined fork needs to see of a worker. Layer 5; the rest of the worker is private.
 #pragma once
 
 #include <weir/detail/split_deque.hpp>

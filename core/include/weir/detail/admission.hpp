@@ -1,0 +1,33 @@
+// Getting a place in a runtime, then queueing into it. Layer 5 as templates see it.
+#pragma once
+
+#include <weir/detail/job.hpp>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+// May a full queue make the caller wait?
+enum class patience : std::uint8_t { by_policy, never };
+
+// One accepted place in a runtime, between admit() and enqueue().
+struct admission {
+  void* place = nullptr;   // the caller's lease, or the worker it runs on
+  std::uintptr_t tag = 0;  // or-ed into job::tagged_ops
+  lane prio = lane::normal;
+  bool on_worker = false;
+  bool capacity_held = true;  // false: a node holds it, and gives it back when it is claimed
+  int target = -1;            // >= 0: that worker only
+};
+
+// outcome_ok, or why not. A job that fits in a value, in one call.
+WEIR_API outcome submit_job(core& c, const job& j, patience p) noexcept;
+// The same in steps, so that a refused callable is never touched. Every admit() that answered ok is followed by
+// exactly one enqueue() or unadmit(). enqueue fails with errc::failed (no memory): then nothing was accepted.
+WEIR_API outcome admit(core& c, const task_options* opts, patience p, admission& a, std::size_t n = 1) noexcept;
+WEIR_API outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n = 1) noexcept;
+WEIR_API void unadmit(core& c, const admission& a, std::size_t n = 1) noexcept;
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir
