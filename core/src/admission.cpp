@@ -38,10 +38,22 @@ lease_list::~lease_list() {
     if (registered(e.core_id) && !e.owner->dead()) e.owner->give_lease_back(*e.l);
 }
 
-void before_fork() { registry_mutex.lock(); }
-void after_fork_in_parent() { registry_mutex.unlock(); }
+void before_fork() {
+  registry_mutex.lock();
+  for (core* c : registry)
+    if (!c->dead()) c->lock_for_fork();
+}
+void after_fork_in_parent() {
+  for (core* c : registry)
+    if (!c->dead()) c->unlock_after_fork();
+  registry_mutex.unlock();
+}
 void after_fork_in_child() {
-  for (core* c : registry) c->die();
+  for (core* c : registry)
+    if (!c->dead()) {
+      c->die();
+      c->unlock_after_fork();
+    }
   this_lease = {};
   this_worker = nullptr;
   registry_mutex.unlock();
@@ -190,14 +202,19 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
     {
       const std::lock_guard lock(lease_mutex_);
       if (closed_) return refuse(errc::stopped);
-      std::uint64_t recalled = 0;
-      for (auto& other : leases_) recalled += other->credits.recall();
-      if (recalled != 0) credits.give_back(recalled);
     }
+    recall_all();
     full = started_sum() == starts && credits.returns() == returns;
   }
   if (p == patience::never || opts.full != on_full::block || this_worker != nullptr || n > capacity) return refuse(errc::full);
   return wait_for_room(l, o);
+}
+
+void core::recall_all() noexcept {
+  const std::lock_guard lock(lease_mutex_);
+  std::uint64_t recalled = 0;
+  for (auto& l : leases_) recalled += l->credits.recall();
+  if (recalled != 0) credits.give_back(recalled);
 }
 
 outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
@@ -206,10 +223,9 @@ outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
     const std::lock_guard lock(block_mutex_);
     *last_blocked_ = &me;
     last_blocked_ = &me.next;
-    blocked_count_.fetch_add(1, relaxed);
-    raise(attention::blocked);
+    blocked_count_.fetch_add(1, seq_cst);  // [room]
   }
-  os_atomics::heavy_fence();  // [room] ↔ count_start, and ↔ shut_leases
+  recall_all();  // what another thread cached before it could see us
   {
     const std::lock_guard lock(lease_mutex_);
     if (closed_) me.answer(blocked_submitter::shut);
@@ -226,6 +242,8 @@ outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
     if (ticks() >= patience_end) break;
     for (int i = 0; i < 32 && me.word.load(relaxed) == blocked_submitter::waiting; ++i) cpu_relax();
   }
+  raise(attention::blocked);  // from here on it is the workers' business
+  os_atomics::heavy_fence();  // [room] ↔ count_start
   std::uint32_t w = me.word.load(acquire);  // [served] ← answer
   while (w <= blocked_submitter::asleep) {
     if (w == blocked_submitter::waiting && !me.word.compare_exchange_weak(w, blocked_submitter::asleep, relaxed, acquire)) continue;  // [served]

@@ -118,7 +118,7 @@ worker* core::vacate() noexcept {
       idle_spares_.pop_back();
     } else {
       const unsigned index = slot_count();
-      if (index >= std::min<unsigned>(max_slots, worker_count + opts.max_spares) || phase_.load(relaxed) == phase::stopped) return nullptr;
+      if (index >= std::min<unsigned>(max_slots, worker_count + opts.max_spares) || stopping_ || orphan_.load(relaxed)) return nullptr;
       WEIR_TRY { s = &add_worker(index); }
       WEIR_CATCH_ALL { return nullptr; }
       threads_.fetch_add(1, relaxed);
@@ -130,13 +130,14 @@ worker* core::vacate() noexcept {
       }
     }
   }
-  s->on_duty.store(true, release);  // [duty] → wait_for_duty
+  s->on_duty.store(duty::on, release);  // [duty] → wait_for_duty
   s->bed.unpark();
   return s;
 }
 
 void core::occupy(worker& s) noexcept {
-  s.on_duty.store(false, release);  // [duty]
+  s.on_duty.store(duty::dismissed, release);  // [duty]
+  s.bed.unpark();
   if (idle.claim_one(s.index)) rouse(s);  // it may sleep among the idle
 }
 

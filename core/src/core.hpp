@@ -112,6 +112,8 @@ class core {
   void occupy(worker& spare) noexcept;
   void spare_is_free(worker& s) noexcept;
   void worker_left() noexcept;      // a thread's last act
+  void lock_for_fork() noexcept { lease_mutex_.lock(); }
+  void unlock_after_fork() noexcept { lease_mutex_.unlock(); }
   void run_entry(entry_job& e);
   entry_job* take_entry() noexcept;
   bool dead() const noexcept { return dead_.load(relaxed); }
@@ -125,6 +127,7 @@ class core {
   void sweep(lease& l) noexcept;     // takes stale tickets out of the caller's own sub-queues
   void room_made(bool in_bulk = false) noexcept;  // serves the blocked; in bulk: only when there is room for many
   outcome wait_for_room(lease& l, const task_options* opts) noexcept;
+  void recall_all() noexcept;
   void unlink_blocked(blocked_submitter& b) noexcept;  // under block_mutex_
   void shut_leases() noexcept;
   std::uint64_t started_sum() const noexcept;
@@ -143,6 +146,7 @@ class core {
   bool wake_one(bool for_forks = false) noexcept;
   void wake_all() noexcept;
   void rouse(worker& w) noexcept;  // after it was claimed among the idle
+  void mail_taken() noexcept;
   void deliver(worker& w) noexcept;  // there is mail for it
   void raise(std::uint32_t bit) noexcept {
     if ((attention_.load(relaxed) & bit) == 0) attention_.fetch_or(bit, seq_cst);  // [lane] [quiesce] [room]
@@ -168,6 +172,7 @@ class core {
   // Ends and starts outside of workers: a stop token or a handle that cancels.
   // Tickets in the queues whose task was claimed without them.
   std::atomic<std::int64_t> stale_tickets{0};
+  std::atomic<std::int64_t> mail_left_{0};
 
   std::atomic<std::uint64_t> started_elsewhere{0}, submitted_elsewhere{0};
   std::atomic<std::uint64_t> ended_elsewhere[outcome_count]{};
@@ -203,6 +208,8 @@ class core {
   std::vector<std::unique_ptr<worker>> owned_;  // under spare_mutex_ after start()
   std::mutex spare_mutex_;
   std::vector<worker*> idle_spares_;
+  bool stopping_ = false;  // under spare_mutex_: no thread is started any more
+
   std::vector<int> plan_;
 
   mutable std::mutex lease_mutex_;

@@ -42,7 +42,10 @@ constexpr double first_pause_ns = 125;
 
 bool fork_slow(worker_base& base, fork_deque::index h, fork_job&) noexcept {
   worker& w = static_cast<worker&>(base);
-  if (w.forks.full(h)) return !(w.forks.pop(h) || w.forks.reclaim(h));  // stolen that very moment: as good as pushed
+  if (w.forks.full(h)) {  // it lies in the slack slot, which is never public
+    if (!w.forks.pop(h)) w.forks.reclaim(h);
+    return false;
+  }
   w.answer_bell();
   return true;
 }
@@ -79,11 +82,14 @@ void worker::run_fork(fork_job& j) noexcept {
   run(j);
 }
 
-bool worker::steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, bool searching) noexcept {
+// For a join: only what `awaited` forked, which is what lies above `lowest` for as long as its thief is at it.
+bool worker::steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, const fork_job* awaited) noexcept {
+  const bool searching = awaited == nullptr;
   fork_job* j = nullptr;
-  steal_outcome o = v.forks.steal(j, lowest);
+  const auto still = [awaited] { return awaited == nullptr || !job_word{awaited->word.load(acquire)}.is_over(); };  // [join]
+  steal_outcome o = v.forks.steal(j, lowest, still);
   if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric()) {
-    o = v.forks.force(j, lowest);
+    o = v.forks.force(j, lowest, still);
     if (o == steal_outcome::stolen) forced.add();
   }
   if (o != steal_outcome::stolen) return false;
@@ -126,7 +132,7 @@ void worker::join_stolen(fork_deque::index h, fork_job& j) noexcept {
     }
     if (thief != nullptr) {
       const bool force_now = now >= force_at;
-      if (steal_forks_of(*thief, base, force_now, false)) {
+      if (steal_forks_of(*thief, base, force_now, &j)) {
         t0 = ticks();
         force_at = t0 + ticks_of(force_after_ns);
         spin_end = t0 + ticks_of(join_spin_ns);

@@ -38,8 +38,10 @@ bool register_membarrier() noexcept {
 }
 }  // namespace
 
+bool asymmetric_fences_known = false;
+
 bool asymmetric_fences() noexcept {
-  static const bool registered = register_membarrier();
+  static const bool registered = asymmetric_fences_known = register_membarrier();
   return registered;
 }
 

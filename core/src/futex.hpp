@@ -1,5 +1,9 @@
 // Blocking on a word, and the policy that the shipped primitives are built with. Layer 0.
 //
+// Edges
+//   [room] ↔ worker.cpp: the light side of an asymmetric pair, full where there is no membarrier.
+//   [quiesce] ↔ worker.cpp: the same.
+//
 // Raw futexes: libc's condition variables and library atomic waits have lost wake-ups in the field, and they spin on
 // their own account. Every wait may return spuriously; every caller loops.
 #pragma once
@@ -21,8 +25,15 @@ void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, 
 // Wakes at most n sleepers. The address is only a key: the word may be gone.
 void futex_wake(const std::atomic<std::uint32_t>* word, int n) noexcept;
 
+extern bool asymmetric_fences_known;  // asymmetric_fences(), once it was asked; false before
+
 struct os_atomics : std_atomics {
   using mutex = std::mutex;
+  // For a light side that has no slow path of its own.
+  static void light_or_full_fence() noexcept {
+    if (asymmetric_fences_known) light_fence();  // [room] [quiesce]
+    else fence_seq_cst();  // [room] [quiesce]
+  }
   static void wait(const std::atomic<std::uint32_t>& w, std::uint32_t expected, std::int64_t ns) noexcept {
     futex_wait(w, expected, ns);
   }

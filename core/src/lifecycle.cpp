@@ -42,7 +42,7 @@ void core::push_entry(entry_job& e) noexcept {
   entry_job* head = entries_.load(relaxed);
   do e.next = head;
   while (!entries_.compare_exchange_weak(head, &e, seq_cst, relaxed));  // [entry] → take_entry
-  raise(attention::entries);
+  attention_.fetch_or(attention::entries, seq_cst);  // [entry] not raise(): an old view of the bit would lose it
 }
 
 // The oldest of them; the others go back. Whoever holds the list meanwhile is awake and looks again.
@@ -100,7 +100,10 @@ bool core::wait_quiescent(time_point until) noexcept {
   }
   if (quiesce_waiters_.fetch_sub(1, seq_cst) == 1 && !orphan_.load(relaxed)) {  // [quiesce]
     lower(attention::quiesce);
-    if (quiesce_waiters_.load(seq_cst) != 0) raise(attention::quiesce);  // [quiesce] one came meanwhile
+    if (quiesce_waiters_.load(seq_cst) != 0) {  // [quiesce] one came meanwhile, and a worker may have missed it
+      raise(attention::quiesce);
+      check_quiescent();
+    }
   }
   return rest;
 }
@@ -171,9 +174,9 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
       worker& w = *slot(i);
       for (job j; w.claimed.visible();) {
         steal_outcome o = w.claimed.steal(j);
-        if (o == steal_outcome::empty) o = w.claimed.force(j);
+        if (o == steal_outcome::empty && os_atomics::asymmetric()) o = w.claimed.force(j);
         if (o == steal_outcome::stolen) deal_with(j), more = true;
-        else if (!os_atomics::asymmetric()) break;
+        else if (!os_atomics::asymmetric()) break;  // its worker hands it back: it is halted
       }
       std::deque<job> mail;
       {
@@ -216,12 +219,16 @@ void core::stop_threads() noexcept {
   raise(attention::stop);
   os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
   wake_all();
-  const std::lock_guard lock(spare_mutex_);
-  for (auto& w : owned_) {
-    if (w->unstarted || w->joined) continue;
+  std::vector<worker*> threads;
+  {
+    const std::lock_guard lock(spare_mutex_);
+    stopping_ = true;
+    for (auto& w : owned_)
+      if (!w->unstarted && !std::exchange(w->joined, true)) threads.push_back(w.get());
+  }
+  for (worker* w : threads) {
     w->bed.unpark();
     pthread_join(w->thread, nullptr);
-    w->joined = true;
   }
 }
 
@@ -285,8 +292,15 @@ void core::halt() noexcept {
 
 report core::drain(time_point until) {
   return shut_down(until, [&] {
-    if (!halted_.load(relaxed)) resume();
-    if (wait_quiescent(until)) return true;
+    if (!halted_.load(relaxed)) {
+      resume();
+      if (wait_quiescent(until)) return true;
+    }
+    if (until == time_point::max()) {  // after one with a limit: what comes in late is stopped, too
+      do stop_at_limit();
+      while (!wait_quiescent(clock_type::now() + std::chrono::milliseconds(20)));
+      return true;
+    }
     stop_at_limit();
     return wait_quiescent(clock_type::now() + std::chrono::milliseconds(1));
   });
@@ -295,8 +309,10 @@ report core::drain(time_point until) {
 report core::abort(std::function<void(task_fn&&)> sink) {
   std::exception_ptr thrown;
   report r = shut_down(time_point::max(), [&] {
-    halt();
-    do flush(&sink, thrown);
+    do {
+      halt();
+      flush(&sink, thrown);
+    }
     while (!wait_quiescent(clock_type::now() + std::chrono::milliseconds(20)));
     return true;
   });

@@ -68,6 +68,7 @@ outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noe
           to.mail.back().tagged_ops |= a.tag;
         }
         to.has_mail.store(true, release);  // [mail] → take_mail
+        c.mail_left_.fetch_add(static_cast<std::int64_t>(n), relaxed);
       }
       c.deliver(to);
       return outcome_ok;
@@ -172,9 +173,18 @@ bool core::wake_one(bool for_forks) noexcept {
 }
 
 void core::deliver(worker& w) noexcept {
+  os_atomics::fence_seq_cst();  // [mail] ↔ mail_taken
   raise(attention::mail);
   os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
   if (idle.claim_one(w.index)) rouse(w);
+}
+
+// The last letter is out: workers need not look for mail any more.
+void core::mail_taken() noexcept {
+  if (mail_left_.fetch_sub(1, seq_cst) != 1) return;  // [mail]
+  lower(attention::mail);
+  os_atomics::fence_seq_cst();  // [mail] ↔ deliver
+  if (mail_left_.load(relaxed) != 0) raise(attention::mail);
 }
 
 void core::wake_all() noexcept {

@@ -70,7 +70,7 @@ class group_state {
   list unstarted_, pending_;
   unsigned limit = 0, active = 0;
   std::size_t alive = 0;
-  bool round_over = false, cancelled = false;
+  bool round_over = false, cancelled = false, waits = false;
   std::optional<error> failed;
   std::vector<error> errors;
   std::stop_source source;
@@ -114,7 +114,12 @@ void cancel_group(group_state& g) noexcept {
     g.cancelled = true;
   }
   cancel_unstarted(g);
-  g.source.request_stop();
+  std::stop_source source = std::stop_source(std::nostopstate);
+  {
+    const std::lock_guard lock(g.mutex);
+    source = g.source;
+  }
+  source.request_stop();
 }
 
 }  // namespace
@@ -145,7 +150,11 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
     }
     --g.active;
     next = g.take_pending();
-    if (next != nullptr) next->refs.fetch_add(1, relaxed);
+    if (next != nullptr) {
+      next->refs.fetch_add(1, relaxed);
+      g.word.fetch_add(1, release);  // [ended] a waiter on a worker may run it
+      if (g.waits) futex_wake(&g.word, 1 << 30);
+    }
   }
   if (next != nullptr) {
     post(c, *next);
@@ -255,7 +264,10 @@ void task_group::set_limit(unsigned n) noexcept {
 }
 
 void task_group::cancel() noexcept { detail::cancel_group(*state_); }
-std::stop_token task_group::token() const noexcept { return state_->source.get_token(); }
+std::stop_token task_group::token() const noexcept {
+  const std::lock_guard lock(state_->mutex);
+  return state_->source.get_token();
+}
 std::span<const error> task_group::errors() const noexcept { return state_->errors; }
 status task_group::wait() { return wait_until(time_point::max()); }
 
@@ -292,11 +304,12 @@ status task_group::wait_until(time_point until) {
       if (over()) return true;
       if (w != nullptr) {
         const std::lock_guard lock(g.mutex);
+        g.waits = true;
         if (g.unstarted_.first != nullptr) return true;  // a pending one has got its place
       }
       const std::int64_t limit = detail::until_ns(until);
       detail::futex_wait(g.word, seen, ns == detail::forever ? limit : limit == detail::forever ? ns : std::min(ns, limit));
-      return over();
+      return over() || clock_type::now() >= until;
     };
     for (const std::uint64_t end = detail::ticks() + detail::ticks_of(5'000); !over() && detail::ticks() < end;) detail::cpu_relax();
     if (over()) break;

@@ -82,21 +82,24 @@ outcome run_claimed(task_node& n) noexcept {
   return o;
 }
 
+outcome run_in_time(task_node& n) noexcept {
+  node_conditions* const c = n.conditions.load(acquire);  // [lazy]
+  if (c != nullptr && c->start_by != time_point::max() && clock_type::now() > c->start_by) {
+    n.ops->fail(n, errc::expired);
+    finish(n);
+    return outcome_of(errc::expired);
+  }
+  if (c != nullptr && c->deadline != time_point::max() && clock_type::now() > c->deadline) c->source.request_stop();
+  return run_claimed(n);
+}
+
 outcome run_ticket(job& j) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
   outcome o = outcome_stale;
   if (!node_claim(n)) {
     n.owner->stale_tickets.fetch_sub(1, relaxed);
   } else {
-    node_conditions* const c = n.conditions.load(acquire);  // [lazy]
-    if (c != nullptr && c->start_by != time_point::max() && clock_type::now() > c->start_by) {
-      n.ops->fail(n, errc::expired);
-      finish(n);
-      o = outcome_of(errc::expired);
-    } else {
-      if (c != nullptr && c->deadline != time_point::max() && clock_type::now() > c->deadline) c->source.request_stop();
-      o = run_claimed(n);
-    }
+    o = run_in_time(n);
   }
   node_release(n);
   return o;
@@ -197,7 +200,7 @@ bool node_claim(task_node& n) noexcept {
     core& c = *n.owner;
     if (worker* w = worker::current_of(c); w != nullptr) {
       w->count_start();
-      os_atomics::light_fence();  // [room] ↔ wait_for_room
+      os_atomics::light_or_full_fence();  // [room] ↔ wait_for_room
     } else {
       c.started_elsewhere.fetch_add(1, seq_cst);  // [done] [room]
     }
@@ -219,7 +222,7 @@ bool node_try_run(task_node& n) noexcept {
   if (!node_claim(n)) return false;
   n.owner->stale_tickets.fetch_add(1, relaxed);
   w.started.add();
-  w.count_end(run_claimed(n));
+  w.count_end(run_in_time(n));
   return true;
 }
 
@@ -275,7 +278,7 @@ outcome node_wait(task_node& n, time_point until) noexcept {
       if ((seen & phase) == done) return true;
       if ((seen & waited) == 0 && !n.state.compare_exchange_weak(seen, seen | waited, relaxed, relaxed)) continue;
       futex_wait(n.state, seen | waited, until_ns(limit));
-      if (limit != time_point::max() && clock_type::now() >= limit) return is_done(n);
+      if (limit != time_point::max() && clock_type::now() >= limit) return is_done(n) || clock_type::now() >= until;
     }
   };
   if (w != nullptr) w->park_in_wait(park);

@@ -19,9 +19,10 @@ constexpr double first_force_ns = 3'000;    // fork/long_leaf: a bell that nobod
 constexpr double force_again_ns = 40'000;
 constexpr double spin_floor_ns = 1'000;     // idle/one_per_ms: what an unpaid spin shrinks to
 constexpr std::size_t drains_from = 4;      // batches of so many: the tasks are tiny, and this worker looks often
+constexpr double recent_claim_ns = 100'000;
 constexpr unsigned nap_after = 6;           // unpaid steals in a row, with growing pauses, before a nap
 constexpr std::int64_t nap_ns = 250'000;
-constexpr std::int64_t watch_ns = 100'000, longest_watch_ns = 800'000;  // submit/1: a watch costs a context switch each
+constexpr std::int64_t watch_ns = 100'000, longest_watch_ns = 400'000;  // submit/1: a watch costs a context switch each
 
 constexpr bool power_of_two(unsigned n) noexcept { return (n & (n - 1)) == 0; }
 
@@ -78,14 +79,15 @@ void worker::loop() noexcept {
     if (bits != 0) [[unlikely]] {
       if ((bits & attention::stop) != 0) return;
       if ((bits & attention::paused) != 0) {
+        if (owner.halted_.load(relaxed)) hand_claimed_back();  // for flush()
         search();
         continue;
       }
       if (attend(bits)) continue;
     }
-    if (spare && !on_duty.load(relaxed)) [[unlikely]] {
+    if (spare && on_duty.load(relaxed) != duty::on) [[unlikely]] {
       hand_claimed_back();
-      owner.spare_is_free(*this);
+      if ((bits & attention::quiesce) != 0) owner.check_quiescent();
       wait_for_duty();
       continue;
     }
@@ -102,8 +104,8 @@ void worker::loop() noexcept {
 void worker::run(job& j) noexcept {
   if (j.counted()) {
     count_start();
-    os_atomics::light_fence();  // [room] ↔ wait_for_room
-    if ((owner.attention_bits() & attention::blocked) != 0) [[unlikely]] owner.room_made(limit_ >= 8);
+    os_atomics::light_or_full_fence();  // [room] ↔ wait_for_room
+    if ((owner.attention_bits() & attention::blocked) != 0) [[unlikely]] owner.room_made();
   }
   started.add();
   const outcome o = j.ops().run(j);
@@ -136,6 +138,7 @@ bool worker::take_mail(bool searching) noexcept {
     mail.pop_front();
     if (!mail.empty()) has_mail.store(true, release);  // [mail]
   }
+  owner.mail_taken();
   if (searching) leave_search();
   run(j);
   return true;
@@ -213,6 +216,7 @@ void worker::measure(std::uint64_t now) noexcept {
   if (each * static_cast<double>(limit_) * 2 < tiny) limit_ = std::min<std::size_t>(limit_ * 2, run_queue<os_atomics>::capacity);
   else if (each * static_cast<double>(limit_) > tiny) limit_ = std::max<std::size_t>(1, static_cast<std::size_t>(tiny / each));
   batch_size_ = 0;
+  if (!os_atomics::asymmetric()) limit_ = 1;  // nobody could force out what a larger batch hides
   if (const bool d = limit_ >= drains_from; d != drains.load(relaxed)) drains.store(d, relaxed);
 }
 
@@ -234,8 +238,9 @@ bool worker::stuck(const worker& v) const noexcept {
   return v.claimed.visible() && v.started.get() == seen_[v.index];
 }
 bool worker::somebody_drains() const noexcept {
+  const bool recent = ticks() - owner.last_claim_.load(relaxed) < ticks_of(recent_claim_ns);
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
-    if (i != index && owner.slot(i)->drains.load(relaxed)) return true;
+    if (i != index && (owner.slot(i)->claimed.visible() || (owner.slot(i)->drains.load(relaxed) && recent))) return true;
   return false;
 }
 
@@ -262,7 +267,7 @@ bool worker::steal_once(bool force_now) noexcept {
     const unsigned i = first + k < n ? first + k : first + k - n;
     if (i == index) continue;
     worker& v = *owner.slot(i);
-    if (steal_forks_of(v, 0, force_now, true)) return true;
+    if (steal_forks_of(v, 0, force_now, nullptr)) return true;
     job j;
     steal_outcome o = v.claimed.steal(j);
     if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric() && stuck(v)) {
@@ -281,6 +286,7 @@ bool worker::steal_once(bool force_now) noexcept {
 
 // Looks for work until there is some, it is time to stop, or the spin budget is spent and the worker has slept.
 void worker::search() noexcept {
+  os_atomics::light_or_full_fence();  // [quiesce] ↔ wait_quiescent
   if ((owner.attention_bits() & attention::quiesce) != 0) owner.check_quiescent();
   owner.idle.enter_search();
   for (;;) {
@@ -290,7 +296,7 @@ void worker::search() noexcept {
     std::uint64_t force_at = t0 + ticks_of(first_force_ns);
     for (unsigned n = 0;; ++n) {
       const std::uint32_t bits = owner.attention_bits();
-      if ((bits & attention::stop) != 0 || (spare && !on_duty.load(relaxed))) return leave_search();
+      if ((bits & attention::stop) != 0 || (spare && on_duty.load(relaxed) != duty::on)) return leave_search();
       if ((bits & attention::paused) != 0) break;
       if (!claimed.owner_empty()) return leave_search();  // a pause came between the claim and the start
       const std::uint64_t now = ticks();
@@ -316,7 +322,16 @@ void worker::search() noexcept {
 }
 
 void worker::wait_for_duty() noexcept {
-  while (!on_duty.load(acquire) && (owner.attention_bits() & attention::stop) == 0) bed.park();  // [duty] ← vacate
+  while ((owner.attention_bits() & attention::stop) == 0) {
+    const duty d = on_duty.load(acquire);  // [duty] ← vacate, occupy
+    if (d == duty::on) return;
+    if (d == duty::dismissed) {
+      on_duty.store(duty::none, relaxed);
+      owner.spare_is_free(*this);
+      continue;
+    }
+    bed.park();
+  }
 }
 
 // A spare that goes off duty keeps nothing that others wait for.

@@ -16,6 +16,9 @@ namespace weir {
 inline namespace v0 {
 namespace detail {
 
+// A spare: waits for work, stands in for a worker, or is to go off duty.
+enum class duty : std::uint8_t { none, on, dismissed };
+
 // Tasks that run inside of each other, innermost first; lives on the stack of the run.
 struct running_node {
   task_node* node;
@@ -41,7 +44,7 @@ class worker final : public worker_base {
   // true when what it waits for may be there.
   template <class Park>
   void park_in_wait(Park park) noexcept {
-    if (park(vacate_after_ns)) return;
+    if (park(vacate_after_ns)) return;  // also when its own limit has passed
     worker* stand_in = owner.vacate();
     park(forever);
     if (stand_in != nullptr) owner.occupy(*stand_in);
@@ -75,7 +78,7 @@ class worker final : public worker_base {
   pthread_t thread{};
   bool unstarted = false, joined = false;      // under spare_mutex_
   std::atomic<bool> drains{false};             // takes tiny tasks in batches: looks at the queues every few microseconds
-  std::atomic<bool> on_duty{false};            // spares: stand in for a worker that sleeps in a wait
+  std::atomic<duty> on_duty{duty::none};            // spares: stand in for a worker that sleeps in a wait
 
   // Single-writer counters.
   alignas(cache_line) counter started, started_outside, submitted, ended[outcome_count];
@@ -102,7 +105,7 @@ class worker final : public worker_base {
   bool stuck(const worker& v) const noexcept;
   bool somebody_drains() const noexcept;
   void run_fork(fork_job& j) noexcept;
-  bool steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, bool searching) noexcept;
+  bool steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, const fork_job* awaited) noexcept;
   void sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept;
   void leave_search() noexcept;
   void longer_spin() noexcept;

@@ -103,19 +103,17 @@ class split_deque {
     word p = state_.load(acquire);  // [take] ← steal, force
     for (;;) {
       const index t = tail(p), s = split(p);
-      index ns = s;
-      if (h < s) {
-        if (t >= s) return false;  // nothing is public: index h = s - 1 is the one that was taken last
-        ns = (t + s) / 2;
-      }
+      const bool stolen = h < s && t >= s;  // nothing is public: index h = s - 1 is the one that was taken last
+      const index ns = h < s && !stolen ? (t + s) / 2 : s;
       split_.store(ns, relaxed);
-      if (state_.compare_exchange_weak(p, make(t, ns, next_epoch(p)), acq_rel, acquire)) return true;  // [take] [reset]
+      // A new epoch in either case: it undoes a claim whose trap the store above has overwritten.
+      if (state_.compare_exchange_weak(p, make(t, ns, next_epoch(p)), acq_rel, acquire)) return !stolen;  // [take] [reset]
     }
   }
 
   /// Makes the older half of the private part public (at least one job). false: there was none.
   WEIR_NOINLINE bool expose() noexcept {
-    const index n = head_.load(relaxed);
+    const index pushed = head_.load(relaxed), n = pushed < Capacity ? pushed : Capacity;
     word p = state_.load(relaxed);
     for (;;) {
       const index t = tail(p), s = split(p);
@@ -150,12 +148,20 @@ class split_deque {
     if (bell_.load(relaxed) != 0) bell_.store(0, relaxed);
   }
 
-  /// Takes the oldest public job if its index is >= lowest.
-  steal_outcome steal(value_type& out, index lowest = 0) noexcept {
+  struct always {
+    bool operator()() const noexcept { return true; }
+  };
+
+  /// Takes the oldest public job if its index is >= lowest and `still()`, asked after the look at the deque and before the
+  /// job is taken, says that it may: since the taking fails if the owner did anything slow meanwhile, what still() saw
+  /// holds for the job that is taken.
+  template <class Still = always>
+  steal_outcome steal(value_type& out, index lowest = 0, Still&& still = {}) noexcept {
     word p = state_.load(acquire);  // [publish] ← expose  [reset] ← reclaim, close
     const index t = tail(p);
     if (t >= split(p) || t < lowest) return steal_outcome::empty;
     const value_type v = slots_[t].load();
+    if (!still()) return steal_outcome::empty;
     if (!state_.compare_exchange_strong(p, p + 1, acq_rel, relaxed)) return steal_outcome::lost;  // [take] ↔ reclaim
     out = v;
     return steal_outcome::stolen;
@@ -163,10 +169,11 @@ class split_deque {
 
   /// The owner answers no bell: takes the oldest private job and makes half of the rest public. Costs a heavy fence,
   /// so it is the last resort. empty: nothing there (any more), or another thief is at it.
-  WEIR_NOINLINE steal_outcome force(value_type& out, index lowest = 0) noexcept {
+  template <class Still = always>
+  WEIR_NOINLINE steal_outcome force(value_type& out, index lowest = 0, Still&& still = {}) noexcept {
     word p = state_.load(acquire);  // [reset] ← reclaim, close
     const index s = split(p);
-    if (claimed(p) || tail(p) < s || s < lowest || head_.load(relaxed) <= s) return steal_outcome::empty;
+    if (claimed(p) || tail(p) < s || s < lowest || s >= Capacity || head_.load(relaxed) <= s) return steal_outcome::empty;
     if (!state_.compare_exchange_strong(p, p | claim_bit, acq_rel, relaxed)) return steal_outcome::lost;  // [take] ↔ reclaim
     p |= claim_bit;
     index seen = s;
@@ -176,12 +183,13 @@ class split_deque {
     }
     A::heavy_fence();                          // [trap] ↔ pop
     const index n = head_.load(acquire);       // [publish] ← push
-    if (n <= s) {
+    if (n <= s || !still()) {
       drop_claim(p);
       return steal_outcome::empty;
     }
     const value_type v = slots_[s].load();
-    const word done = (make(s + 1, (s + n + 1) / 2, p & epoch_mask));
+    const index last = n < Capacity ? n : Capacity;  // the slack slot is never anybody's but the owner's
+    const word done = make(s + 1, (s + last + 1) / 2, p & epoch_mask);
     if (!state_.compare_exchange_strong(p, done, acq_rel, relaxed)) return steal_outcome::lost;  // [take] ↔ reclaim
     out = v;
     return steal_outcome::stolen;

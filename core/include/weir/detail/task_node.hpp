@@ -114,9 +114,9 @@ struct task_node_of final : task_node {
   }
   static void destroy(task_node& n) noexcept {
     auto& me = self(n);
+    node_forget(n);  // first: it waits for a stop callback that may be reading the result
     if ((me.state.load(relaxed) & node_state::phase) == node_state::done) me.s.value.~result<R>();
     else me.s.callable.~F();
-    node_forget(n);
     me.~task_node_of();
     deallocate(&me, sizeof(task_node_of), alignof(task_node_of));
   }
