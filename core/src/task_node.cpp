@@ -281,8 +281,24 @@ outcome node_wait(task_node& n, time_point until) noexcept {
       if (limit != time_point::max() && clock_type::now() >= limit) return is_done(n) || clock_type::now() >= until;
     }
   };
-  if (w != nullptr) w->park_in_wait(park);
-  else park(forever);
+  const std::int32_t bound = bound_to(n);
+  if (w != nullptr && &w->owner == &c && bound >= 0) {
+    // The task's worker may be in a wait itself, for something that needs this one: then neither would ever go on.
+    bool starved = false;
+    w->park_in_wait([&](std::int64_t ns) {
+      if (ns != forever) return park(ns);
+      for (std::int64_t slice = 1'000'000;; slice = std::min<std::int64_t>(slice * 2, 100'000'000)) {
+        if (park(slice)) return true;
+        starved = (n.state.load(relaxed) & phase) == queued && c.slot(static_cast<unsigned>(bound))->waits.load(relaxed);
+        if (starved) return true;
+      }
+    });
+    if (starved && !is_done(n)) return outcome_of(errc::starved);
+  } else if (w != nullptr) {
+    w->park_in_wait(park);
+  } else {
+    park(forever);
+  }
   return is_done(n) ? outcome_ok : outcome_of(errc::timeout);
 }
 

@@ -44,10 +44,13 @@ class worker final : public worker_base {
   // true when what it waits for may be there.
   template <class Park>
   void park_in_wait(Park park) noexcept {
-    if (park(vacate_after_ns)) return;  // also when its own limit has passed
-    worker* stand_in = owner.vacate();
-    park(forever);
-    if (stand_in != nullptr) owner.occupy(*stand_in);
+    waits.store(true, relaxed);
+    if (!park(vacate_after_ns)) {  // true also when its own limit has passed
+      worker* const stand_in = owner.vacate();
+      park(forever);
+      if (stand_in != nullptr) owner.occupy(*stand_in);
+    }
+    waits.store(false, relaxed);
   }
   static constexpr std::int64_t vacate_after_ns = 50'000;  // P14
 
@@ -78,7 +81,8 @@ class worker final : public worker_base {
   pthread_t thread{};
   bool unstarted = false, joined = false;      // under spare_mutex_
   std::atomic<bool> drains{false};             // takes tiny tasks in batches: looks at the queues every few microseconds
-  std::atomic<duty> on_duty{duty::none};            // spares: stand in for a worker that sleeps in a wait
+  std::atomic<duty> on_duty{duty::none};
+  std::atomic<bool> waits{false};              // asleep in a wait: what is bound to it cannot start            // spares: stand in for a worker that sleeps in a wait
 
   // Single-writer counters.
   alignas(cache_line) counter started, started_outside, submitted, ended[outcome_count];
