@@ -289,21 +289,33 @@ void core::unlink_blocked(blocked_submitter& b) noexcept {
     }
 }
 
+namespace {
+// Marks where a sweep began. Does nothing when a worker takes it.
+const job_ops marker_ops{[](job&) noexcept { return outcome_stale; }, [](job&, errc) noexcept {},
+                         [](job&, task_fn&) { return false; }};
+}  // namespace
+
+bool is_sweep_marker(const job& j) noexcept { return &j.ops() == &marker_ops; }
+
 // A cancelled task gives its capacity back at once but its ticket stays, so tickets could pile up behind a busy worker
-// (P17). Whoever submits a ticket while there are more stale ones than capacity turns its own sub-queues over once; the
-// live jobs keep their order. Amortised O(1) a cancelled task.
+// (P17). Whoever submits a ticket while there are more stale ones than capacity turns its own sub-queues over once, one
+// by one, up to a marker; the live jobs keep their order among each other. What a worker takes meanwhile may overtake
+// the one job that is in hand. Amortised O(1) a cancelled task.
 void core::sweep(lease& l) noexcept {
   for (std::size_t i = 0; i < lane_count; ++i) {
+    inject_queue& q = lanes[i];
     inject_queue::producer* p = i == static_cast<std::size_t>(lane::normal) ? &l.producer : l.side[i].get();
-    if (p == nullptr) continue;
-    job batch[32];
-    for (std::size_t left = lanes[i].size(); left != 0;) {
-      const std::size_t n = lanes[i].take_own(*p, batch, std::min<std::size_t>(left, 32));
-      if (n == 0) break;
-      left -= n;
-      for (std::size_t k = 0; k < n; ++k) {
-        if (ticket_is_stale(batch[k])) batch[k].ops().run(batch[k]);
-        else if (!lanes[i].enqueue(*p, batch[k])) batch[k].ops().drop(batch[k], errc::failed);
+    if (p == nullptr || !q.enqueue(*p, job{reinterpret_cast<std::uintptr_t>(&marker_ops), {0, 0}})) continue;
+    job j;
+    // The bound is for the case that a worker has taken the marker.
+    for (std::size_t left = q.size() + 1; left != 0 && q.take_own(*p, &j, 1) == 1 && !is_sweep_marker(j); --left) {
+      if (ticket_is_stale(j)) {
+        j.ops().run(j);
+      } else if (!q.enqueue(*p, j)) {  // no memory for a block: the job ends here, and is counted
+        if (j.counted()) started_elsewhere.fetch_add(1, release);  // [done]
+        const bool counts_itself = is_ticket(j);
+        j.ops().drop(j, errc::failed);
+        if (!counts_itself) ended_elsewhere[outcome_of(errc::failed)].fetch_add(1, release);  // [done]
       }
     }
   }

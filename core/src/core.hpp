@@ -241,6 +241,7 @@ struct lease_cache {
 };
 extern constinit thread_local lease_cache this_lease __attribute__((tls_model("initial-exec")));
 
+bool is_sweep_marker(const job& j) noexcept;  // admission.cpp
 void register_core(core& c);
 void unregister_core(core& c) noexcept;
 unsigned registered_cores() noexcept;

@@ -147,7 +147,8 @@ void core::request_stop() noexcept {
 // Takes every unstarted job out of every queue: to the sink, or completed with `stopped`. Runs while workers are halted.
 void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept {
   const auto deal_with = [&](job& j) {
-    const bool ticket = &j.ops() == &ticket_ops;
+    if (is_sweep_marker(j)) return;
+    const bool ticket = is_ticket(j);
     if (j.counted()) started_elsewhere.fetch_add(1, release);  // [done]
     if (sink == nullptr || !*sink || thrown) {
       j.ops().drop(j, errc::stopped);

@@ -247,8 +247,9 @@ void node_detach(task_node& n) noexcept {
   node_release(n);
 }
 
+bool is_ticket(const job& j) noexcept { return &j.ops() == &ticket_ops; }
 bool ticket_is_stale(const job& j) noexcept {
-  return &j.ops() == &ticket_ops && (static_cast<task_node*>(j.pointer())->state.load(relaxed) & phase) != queued;
+  return is_ticket(j) && (static_cast<task_node*>(j.pointer())->state.load(relaxed) & phase) != queued;
 }
 
 job node_ticket(task_node& n) noexcept {

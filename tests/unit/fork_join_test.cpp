@@ -353,7 +353,6 @@ TEST(Invoke, RethrowsTheExceptionOfAnyOfThem) {
 // ---- cost
 
 TEST(ForkAllocations, NoForkAllocates) {
-  if (tsan) GTEST_SKIP() << "thread sanitizers bring their own operator new";
   for (const unsigned workers : {1u, 2u, 4u}) {
     weir::runtime rt(with_workers(workers));
     rt.run([] { return fib(12); });  // whatever is made once is made now

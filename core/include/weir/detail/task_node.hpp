@@ -60,6 +60,7 @@ WEIR_API void node_fail(task_node& n, errc e) noexcept;  // ends it, if it is un
 WEIR_API std::stop_token node_token(task_node& n) noexcept;
 // Waits for done; claims and runs the task in place on a worker. ok: done; else timeout, stopped (forked child), starved.
 WEIR_API outcome node_wait(task_node& n, time_point until) noexcept;
+bool is_ticket(const job& j) noexcept;
 bool ticket_is_stale(const job& j) noexcept;
 WEIR_API job node_ticket(task_node& n) noexcept;
 
