@@ -19,6 +19,8 @@ constexpr double first_force_ns = 3'000;    // fork/long_leaf: a bell that nobod
 constexpr double force_again_ns = 40'000;
 constexpr double spin_floor_ns = 1'000;     // idle/one_per_ms: what an unpaid spin shrinks to
 constexpr std::size_t drains_from = 4;      // batches of so many: the tasks are tiny, and this worker looks often
+constexpr std::size_t gather_below = 16;
+constexpr double gather_ns = 1'000;          // submit/1
 constexpr double recent_claim_ns = 100'000;
 constexpr unsigned nap_after = 6;           // unpaid steals in a row, with growing pauses, before a nap
 constexpr std::int64_t nap_ns = 250'000;
@@ -171,8 +173,11 @@ std::size_t worker::take_source(unsigned source, std::size_t n) noexcept {
 // non-empty is served within starvation_bound starts: a source that was passed over for a quarter of it goes first, with a
 // sixteenth; until then at most one batch passes, of at most a quarter. So the longest gap is 1/4 + 1/4 + 3/16 of it.
 bool worker::claim() noexcept {
-  const std::uint64_t now = ticks();
+  const std::size_t last_batch = batch_size_;
+  std::uint64_t now = ticks();
   measure(now);
+  if (last_batch >= 2 && last_batch < gather_below && limit_ >= drains_from)  // the submitter is just ahead: let it get further
+    for (const std::uint64_t end = now + ticks_of(gather_ns); now < end; now = ticks()) cpu_relax();
   const unsigned bound = owner.opts.starvation_bound;
   const bool mixed = mixed_ || (owner.attention_bits() & attention::side_lanes) != 0;
   const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, mixed ? bound / 8 : bound / 4));
@@ -237,6 +242,13 @@ bool worker::has_work(bool forks_too) const noexcept {
 bool worker::stuck(const worker& v) const noexcept {
   return v.claimed.visible() && v.started.get() == seen_[v.index];
 }
+bool worker::drain_goes_on() const noexcept {
+  if (!somebody_drains() || owner.attention_bits() != 0) return false;
+  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
+    if (i != index && stuck(*owner.slot(i))) return false;
+  return true;
+}
+
 bool worker::somebody_drains() const noexcept {
   const bool recent = ticks() - owner.last_claim_.load(relaxed) < ticks_of(recent_claim_ns);
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
@@ -372,8 +384,15 @@ void worker::sleep(bool nap) noexcept {
   parks.add();
   if (owner.opts.obs != nullptr) owner.opts.obs->on_park(static_cast<int>(index));
   const std::uint64_t t0 = ticks();
-  bed.park(ns);
-  if (watch) owner.idle.end_watch();
+  if (watch) {
+    // As long as the one that is watched goes on, sleep on: a watcher that searched would only take its work away.
+    do
+      for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) seen_[i] = owner.slot(i)->started.get();
+    while (!bed.park(std::exchange(ns, watch_ns_ = std::min(watch_ns_ * 2, longest_watch_ns))) && drain_goes_on());
+    owner.idle.end_watch();
+  } else {
+    bed.park(ns);
+  }
   rise();
   const std::uint64_t slept = ticks() - t0;
   // A gap that a spin of the longest kind would have covered makes the next spin longer; any other makes it shorter.

@@ -108,6 +108,7 @@ class worker final : public worker_base {
   void ring_all() noexcept;
   bool stuck(const worker& v) const noexcept;
   bool somebody_drains() const noexcept;
+  bool drain_goes_on() const noexcept;
   void run_fork(fork_job& j) noexcept;
   bool steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, const fork_job* awaited) noexcept;
   void sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept;
