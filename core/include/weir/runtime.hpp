@@ -20,7 +20,7 @@ WEIR_API bool on_own_worker(const core& c) noexcept;
 }  // namespace detail
 
 /// Immovable. The destructor drains: every accepted task runs or is reported, then the workers end; on an own worker
-/// it hands that over to a helper thread and returns.
+/// it leaves that to the workers, the last of which takes the rest down, and returns.
 /// Thread safety: every member may be called from any thread at any time, the destructor excepted.
 class runtime {
  public:
