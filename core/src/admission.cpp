@@ -24,7 +24,7 @@ struct lease_list {
 };
 thread_local lease_list my_leases;
 
-std::mutex registry_mutex;
+mutex registry_mutex;
 std::vector<core*> registry;
 
 bool registered(std::uint64_t id) noexcept {  // under registry_mutex
@@ -81,7 +81,7 @@ struct blocked_submitter {
   static constexpr std::uint32_t waiting = 0, asleep = 1, served = 2, shut = 3, stopped_by_token = 4, expired = 5;
   blocked_submitter* next = nullptr;
   std::uint64_t credits = 0;
-  std::atomic<std::uint32_t> word{waiting};
+  atomic<std::uint32_t> word{waiting};
 
   bool answer(std::uint32_t a) noexcept {  // false: it was answered before
     std::uint32_t seen = word.load(relaxed);

@@ -13,7 +13,7 @@ namespace detail {
 
 namespace {
 
-std::atomic<std::uint64_t> next_id{1};
+atomic<std::uint64_t> next_id{1};
 
 struct thread_start {
   worker* w;

@@ -59,7 +59,7 @@ class counter {
   std::uint64_t get() const noexcept { return n_.load(acquire); }                      // [done] ← add
 
  private:
-  std::atomic<std::uint64_t> n_{0};
+  atomic<std::uint64_t> n_{0};
 };
 
 // What one outside thread holds of a runtime. Kept and reused when the thread ends, so the number of leases is the
@@ -171,11 +171,11 @@ class core {
 
   // Ends and starts outside of workers: a stop token or a handle that cancels.
   // Tickets in the queues whose task was claimed without them.
-  std::atomic<std::int64_t> stale_tickets{0};
-  std::atomic<std::int64_t> mail_left_{0};
+  atomic<std::int64_t> stale_tickets{0};
+  atomic<std::int64_t> mail_left_{0};
 
-  std::atomic<std::uint64_t> started_elsewhere{0}, submitted_elsewhere{0};
-  std::atomic<std::uint64_t> ended_elsewhere[outcome_count]{};
+  atomic<std::uint64_t> started_elsewhere{0}, submitted_elsewhere{0};
+  atomic<std::uint64_t> ended_elsewhere[outcome_count]{};
 
   snapshot metrics() const;
   std::uint64_t submitted_sum() const noexcept;
@@ -198,40 +198,40 @@ class core {
   void push_entry(entry_job& e) noexcept;
   void undo_entry() noexcept;
 
-  alignas(cache_line) std::atomic<std::uint32_t> attention_{0};
-  std::atomic<bool> dead_{false};
-  std::atomic<bool> refuse_children_{false};
-  alignas(cache_line) std::atomic<std::uint64_t> last_claim_{0};  // ticks; see wake_if_needed()
-  alignas(cache_line) std::atomic<entry_job*> entries_{nullptr};
-  std::atomic<worker*> slots_[max_slots]{};
-  std::atomic<unsigned> slot_count_{0};
+  alignas(cache_line) atomic<std::uint32_t> attention_{0};
+  atomic<bool> dead_{false};
+  atomic<bool> refuse_children_{false};
+  alignas(cache_line) atomic<std::uint64_t> last_claim_{0};  // ticks; see wake_if_needed()
+  alignas(cache_line) atomic<entry_job*> entries_{nullptr};
+  atomic<worker*> slots_[max_slots]{};
+  atomic<unsigned> slot_count_{0};
   std::vector<std::unique_ptr<worker>> owned_;  // under spare_mutex_ after start()
-  std::mutex spare_mutex_;
+  mutex spare_mutex_;
   std::vector<worker*> idle_spares_;
   bool stopping_ = false;  // under spare_mutex_: no thread is started any more
 
   std::vector<int> plan_;
 
-  mutable std::mutex lease_mutex_;
+  mutable mutex lease_mutex_;
   std::vector<std::unique_ptr<lease>> leases_;
   std::vector<lease*> free_leases_;
-  std::mutex block_mutex_;
+  mutex block_mutex_;
   blocked_submitter* first_blocked_ = nullptr;
   blocked_submitter** last_blocked_ = &first_blocked_;
-  std::atomic<std::uint32_t> blocked_count_{0};
+  atomic<std::uint32_t> blocked_count_{0};
 
-  std::mutex life_mutex_;
-  std::atomic<phase> phase_{phase::running};
+  mutex life_mutex_;
+  atomic<phase> phase_{phase::running};
   bool shutting_down_ = false;   // somebody leads a drain or an abort
   bool closed_ = false;
   report last_report_;
-  std::atomic<std::uint32_t> shutdown_word_{0};
-  std::atomic<std::uint32_t> quiesce_word_{0};
-  std::atomic<std::uint32_t> quiesce_waiters_{0};
-  std::atomic<bool> halted_{false};  // an abort, or a drain past its limit: nothing new starts
-  std::atomic<bool> orphan_{false};
-  std::atomic<unsigned> threads_{0};
-  std::atomic<std::uint64_t> refs_{1};
+  atomic<std::uint32_t> shutdown_word_{0};
+  atomic<std::uint32_t> quiesce_word_{0};
+  atomic<std::uint32_t> quiesce_waiters_{0};
+  atomic<bool> halted_{false};  // an abort, or a drain past its limit: nothing new starts
+  atomic<bool> orphan_{false};
+  atomic<unsigned> threads_{0};
+  atomic<std::uint64_t> refs_{1};
 };
 
 // Which runtime's lease the calling thread used last; the rest of its leases are behind my_lease().

@@ -15,7 +15,7 @@ namespace weir {
 inline namespace v0 {
 namespace detail {
 
-void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t nanoseconds) noexcept {
+void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t nanoseconds) noexcept {
   timespec limit{}, *p = nullptr;
   if (nanoseconds >= 0) {
     limit.tv_sec = static_cast<time_t>(nanoseconds / 1'000'000'000);
@@ -25,7 +25,7 @@ void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, 
   syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, p, nullptr, 0);
 }
 
-void futex_wake(const std::atomic<std::uint32_t>* word, int n) noexcept {
+void futex_wake(const atomic<std::uint32_t>* word, int n) noexcept {
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, nullptr, nullptr, 0);
 }
 

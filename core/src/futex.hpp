@@ -21,24 +21,25 @@ namespace detail {
 inline constexpr std::int64_t forever = -1;  // nanoseconds
 
 // Sleeps while word == expected, at most `nanoseconds`. Returns on a wake, a signal, a changed word, or the time.
-void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t nanoseconds) noexcept;
+void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t nanoseconds) noexcept;
 // Wakes at most n sleepers. The address is only a key: the word may be gone.
-void futex_wake(const std::atomic<std::uint32_t>* word, int n) noexcept;
+void futex_wake(const atomic<std::uint32_t>* word, int n) noexcept;
 
 extern bool asymmetric_fences_known;  // asymmetric_fences(), once it was asked; false before
 
-struct os_atomics : std_atomics {
+struct os_atomics : seam {
   using mutex = std::mutex;
   // For a light side that has no slow path of its own.
   static void light_or_full_fence() noexcept {
     if (asymmetric_fences_known) light_fence();  // [room] [quiesce]
     else fence_seq_cst();  // [room] [quiesce]
   }
-  static void wait(const std::atomic<std::uint32_t>& w, std::uint32_t expected, std::int64_t ns) noexcept {
+  static void wait(const atomic<std::uint32_t>& w, std::uint32_t expected, std::int64_t ns) noexcept {
     futex_wait(w, expected, ns);
   }
-  static void wake(const std::atomic<std::uint32_t>& w) noexcept { futex_wake(&w, 1); }
+  static void wake(const atomic<std::uint32_t>& w) noexcept { futex_wake(&w, 1); }
 };
+using mutex = os_atomics::mutex;
 
 }  // namespace detail
 }  // namespace v0

@@ -51,7 +51,7 @@ void report_unhandled(core* c, std::exception_ptr e, const char* name) noexcept 
   info.worker = w != nullptr && c == &w->owner ? static_cast<int>(w->index) : -1;
   if (c != nullptr) info.context = c->opts.context;
   if (c != nullptr && c->opts.on_unhandled != nullptr) return c->opts.on_unhandled(info, std::move(e));  // throws: terminate
-  static std::atomic<std::int64_t> next{0};  // one line a second
+  static atomic<std::int64_t> next{0};  // one line a second
   const std::int64_t now = std::chrono::duration_cast<std::chrono::seconds>(clock_type::now().time_since_epoch()).count();
   std::int64_t seen = next.load(relaxed);
   if (now < seen || !next.compare_exchange_strong(seen, now + 1, relaxed, relaxed)) return;

@@ -44,7 +44,7 @@ class page_source {
 
  private:
   std::pmr::memory_resource* resource_;
-  std::mutex mutex_;
+  mutex mutex_;
   struct chunk {
     std::byte* begin;
     std::size_t bytes;
@@ -101,7 +101,7 @@ class slab_heap {
   void refill(bin& b, std::size_t c);
 
   page_source* source_;
-  std::atomic<const void*> owner_{nullptr};
+  atomic<const void*> owner_{nullptr};
   bin bins_[largest / step];
 };
 

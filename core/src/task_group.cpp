@@ -66,7 +66,7 @@ class group_state {
   }
 
   group_options options;
-  std::mutex mutex;
+  detail::mutex mutex;
   list unstarted_, pending_;
   unsigned limit = 0, active = 0;
   std::size_t alive = 0;
@@ -74,7 +74,7 @@ class group_state {
   std::optional<error> failed;
   std::vector<error> errors;
   std::stop_source source;
-  std::atomic<std::uint32_t> word{0};  // counts the rests: alive fell to 0
+  atomic<std::uint32_t> word{0};  // counts the rests: alive fell to 0
   std::shared_ptr<group_state> self_while_alive;
   struct on_parent_stop {
     group_state* g;

@@ -69,30 +69,30 @@ class worker final : public worker_base {
   const unsigned index;
   const bool spare;
   parker<os_atomics> bed;
-  std::atomic<bool> roused{false};  // a waker claimed this worker among the idle and has counted it as searching
+  atomic<bool> roused{false};  // a waker claimed this worker among the idle and has counted it as searching
   run_queue<os_atomics> claimed;
   inject_queue::producer local_producer;
   std::unique_ptr<inject_queue::producer> lane_producers[lane_count];
   inject_queue::consumer normal_consumer, local_consumer;
   slab_heap heap;
-  std::atomic<running_node*> running{nullptr};  // innermost running task that has a node
-  std::atomic<bool> inspected{false};             // request_stop() looks at it: the node must not go away
-  std::atomic<const char*> current_name{nullptr};
+  atomic<running_node*> running{nullptr};  // innermost running task that has a node
+  atomic<bool> inspected{false};             // request_stop() looks at it: the node must not go away
+  atomic<const char*> current_name{nullptr};
   pthread_t thread{};
   bool unstarted = false, joined = false;      // under spare_mutex_
-  std::atomic<bool> drains{false};             // takes tiny tasks in batches: looks at the queues every few microseconds
-  std::atomic<duty> on_duty{duty::none};
-  std::atomic<bool> waits{false};              // asleep in a wait: what is bound to it cannot start            // spares: stand in for a worker that sleeps in a wait
+  atomic<bool> drains{false};             // takes tiny tasks in batches: looks at the queues every few microseconds
+  atomic<duty> on_duty{duty::none};
+  atomic<bool> waits{false};              // asleep in a wait: what is bound to it cannot start            // spares: stand in for a worker that sleeps in a wait
 
   // Single-writer counters.
   alignas(cache_line) counter started, started_outside, submitted, ended[outcome_count];
   counter rejected, steals, parks, wakes, forced;
   static constexpr std::uint32_t no_follower = ~0u;
-  std::atomic<std::uint32_t> follower{no_follower};  // who waits for a job that this worker stole
+  atomic<std::uint32_t> follower{no_follower};  // who waits for a job that this worker stole
 
-  std::mutex mail_mutex;
+  mutex mail_mutex;
   std::deque<job> mail;
-  std::atomic<bool> has_mail{false};
+  atomic<bool> has_mail{false};
 
  private:
   static constexpr unsigned local_source = lane_count;

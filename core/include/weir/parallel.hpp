@@ -145,7 +145,7 @@ class loop_outcome {
  private:
   enum reason : std::uint8_t { nothing, stopping, failing };
   std::stop_token stop_;
-  std::atomic<reason> why_{nothing};
+  atomic<reason> why_{nothing};
   weir::error error_{};
 };
 

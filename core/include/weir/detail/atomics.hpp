@@ -59,6 +59,23 @@ struct std_atomics {
   static void pause() noexcept { cpu_relax(); }
 };
 
+// The seam that this build of the library stands on. A build for simulation or chaos names a header of its own that
+// defines `seam` in the place of the standard atomics; every program links one of these builds.
+#if defined(WEIR_SEAM)
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir
+#include WEIR_SEAM
+namespace weir {
+inline namespace v0 {
+namespace detail {
+#else
+using seam = std_atomics;
+#endif
+
+template <class T>
+using atomic = typename seam::template atomic<T>;
+
 }  // namespace detail
 }  // namespace v0
 }  // namespace weir

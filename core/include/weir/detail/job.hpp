@@ -49,7 +49,7 @@ static_assert(sizeof(job) == 24 && std::is_trivially_copyable_v<job>);
 struct entry_job {
   void (*run)(entry_job&) noexcept;
   entry_job* next = nullptr;
-  std::atomic<std::uint32_t> latch{0};
+  atomic<std::uint32_t> latch{0};
 };
 
 struct job_ops {

@@ -38,9 +38,9 @@ struct node_conditions;  // stop token, times, name: only where options were giv
 struct task_node {
   const node_ops* ops;
   core* owner;
-  std::atomic<std::uint32_t> state;
-  std::atomic<std::uint32_t> refs;
-  std::atomic<node_conditions*> conditions;
+  atomic<std::uint32_t> state;
+  atomic<std::uint32_t> refs;
+  atomic<node_conditions*> conditions;
 };
 
 WEIR_API extern const job_ops ticket_ops;  // run claims and runs, drop fails the task, extract hands it out

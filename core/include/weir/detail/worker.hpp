@@ -23,7 +23,7 @@ using fork_deque = split_deque<std_atomics, pointer_slot<std_atomics, fork_job>,
 //   done, threw                         over: the thief will not touch the job again
 struct fork_job {
   using run_fn = void (*)(fork_job&) noexcept;
-  std::atomic<std::uintptr_t> word;
+  atomic<std::uintptr_t> word;
 };
 
 struct worker_base {
