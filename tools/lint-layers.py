@@ -12,15 +12,15 @@ from pathlib import Path
 # The one place that says which file is in which layer: the stem of its name decides, for .hpp and .cpp alike, unless the
 # full name is there too. Within a layer a file may include its neighbours. core/README.md draws the same picture.
 LAYERS = {
-    0: 'platform atomics error options metrics futex throw topology topology_hwloc',
-    1: 'job slab free_list task_node',
+    0: 'platform atomics hooked_atomics error options metrics futex throw topology topology_hwloc system sim_atomics',
+    1: 'job slab free_list task_node task_state join_state',
     2: 'split_deque run_queue inject_queue timer_wheel',
-    3: 'idle parker credits',
+    3: 'idle parker credits quiescence entry_list group_counter running_list',
     4: 'fork_slow',
-    5: 'worker fork core admission submit.cpp lifecycle',  # a core and its workers know each other: one layer
+    5: 'worker fork core diagnose admission submit.cpp lifecycle',  # a core and its workers know each other: one layer
     6: 'submit task_node.cpp executor join_handle runtime fork_join parallel task_group timer strand limited task graph '
        'pipeline result_stream retry blocking',
-    7: 'weir prometheus trace c_api durable',
+    7: 'weir sim prometheus trace c_api durable',
 }
 QUEUE_OWNER = 'inject_queue.hpp'  # the only file that may name moodycamel's queue
 

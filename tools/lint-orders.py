@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SEAM = {'atomics.hpp'}  # defines the orders and fences; argues in prose
+SEAM = {'atomics.hpp', 'hooked_atomics.hpp', 'sim_atomics.hpp'}  # defines the orders and fences; argues in prose
 RELAXED = {'slots_'}    # members of a type whose load() and store() are relaxed by definition
 
 ORDER = re.compile(r'(?<![.\w>])(?:std::)?(?:memory_order(?:_|::))?(acquire|release|acq_rel|seq_cst|consume)\b(?!\s*\()')

@@ -71,6 +71,15 @@ void unregister_core(core& c) noexcept {
   const std::lock_guard lock(registry_mutex);
   std::erase(registry, &c);
 }
+// For a process that hangs, perhaps with the lock held: then the list is read without it.
+void for_registered_cores(void (*f)(const core&, void*) noexcept, void* argument) noexcept {
+  const bool locked = registry_mutex.try_lock();
+  for (const core* c : registry) f(*c, argument);
+  if (locked) registry_mutex.unlock();
+}
+#if defined(WEIR_SIM)
+void forget_cores() noexcept { registry.clear(); }  // a failed simulation leaves its runtimes behind
+#endif
 unsigned registered_cores() noexcept {
   const std::lock_guard lock(registry_mutex);
   return static_cast<unsigned>(std::count_if(registry.begin(), registry.end(), [](core* c) { return !c->dead(); }));

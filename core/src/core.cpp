@@ -1,11 +1,11 @@
 // Building and taking down what the workers share; the sums. Layer 5.
+#include "system.hpp"
 #include "worker.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-
-#include <signal.h>
 
 namespace weir {
 inline namespace v0 {
@@ -15,21 +15,13 @@ namespace {
 
 atomic<std::uint64_t> next_id{1};
 
-struct thread_start {
+struct thread_start_arguments {
   worker* w;
   int cpu;
 };
 
-// "NAME/w0", cut to the kernel's 15 characters so that the number survives.
-void name_thread(pthread_t t, const char* name, bool spare, unsigned index) noexcept {
-  char tail[12], full[16];
-  const int n = std::snprintf(tail, sizeof tail, "/%c%u", spare ? 's' : 'w', index);
-  std::snprintf(full, sizeof full, "%.*s%s", 15 - n, name != nullptr ? name : "weir", tail);
-  pthread_setname_np(t, full);
-}
-
 void* thread_main(void* p) noexcept {
-  auto* s = static_cast<thread_start*>(p);
+  auto* s = static_cast<thread_start_arguments*>(p);
   worker* const w = s->w;
   const int cpu = s->cpu;
   delete s;
@@ -37,30 +29,16 @@ void* thread_main(void* p) noexcept {
   return nullptr;
 }
 
-// Returns 0 or an errno. The new thread has all asynchronous signals blocked from its first instruction on.
+// 0 or an errno. The thread is called "NAME/w0", cut so that the number survives.
 int start_thread(core& c, worker& w, int cpu) noexcept {
-  auto* s = new (std::nothrow) thread_start{&w, cpu};
+  auto* s = new (std::nothrow) thread_start_arguments{&w, cpu};
   if (s == nullptr) return ENOMEM;
-  sigset_t mask, old;
-  sigfillset(&mask);
-  for (int synchronous : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) sigdelset(&mask, synchronous);
-  pthread_attr_t attr;
-  int e = pthread_attr_init(&attr);
-  if (e == 0) {
-    if (c.opts.stack_size != 0) e = pthread_attr_setstacksize(&attr, (c.opts.stack_size + 4095) & ~std::size_t{4095});
-    if (e == 0) {
-      pthread_sigmask(SIG_BLOCK, &mask, &old);
-      e = pthread_create(&w.thread, &attr, &thread_main, s);
-      pthread_sigmask(SIG_SETMASK, &old, nullptr);
-    }
-    pthread_attr_destroy(&attr);
-  }
-  if (e != 0) {
-    delete s;
-    return e;
-  }
-  name_thread(w.thread, c.opts.name, w.spare, w.spare ? w.index - c.worker_count : w.index);
-  return 0;
+  char tail[12], name[16];
+  const int n = std::snprintf(tail, sizeof tail, "/%c%u", w.spare ? 's' : 'w', w.spare ? w.index - c.worker_count : w.index);
+  std::snprintf(name, sizeof name, "%.*s%s", 15 - n, c.opts.name != nullptr ? c.opts.name : "weir", tail);
+  const int e = thread_start(w.thread, name, c.opts.stack_size, &thread_main, s);
+  if (e != 0) delete s;
+  return e;
 }
 
 unsigned count_workers(const options& o, const topology& t) noexcept { return o.workers != 0 ? o.workers : t.default_workers; }
@@ -101,7 +79,7 @@ void core::start() {
     threads_.fetch_sub(1, relaxed);
     raise(attention::stop);
     wake_all();
-    for (unsigned k = 0; k < i; ++k) pthread_join(slot(k)->thread, nullptr);
+    for (unsigned k = 0; k < i; ++k) thread_join(slot(k)->thread);
     unregister_core(*this);
     throw_system_error(e, "weir: cannot start worker thread");
   }
@@ -119,7 +97,10 @@ worker* core::vacate() noexcept {
     } else {
       const unsigned index = slot_count();
       if (index >= std::min<unsigned>(max_slots, worker_count + opts.max_spares) || stopping_ || orphan_.load(relaxed)) return nullptr;
-      WEIR_TRY { s = &add_worker(index); }
+      WEIR_TRY {
+        idle_spares_.reserve(owned_.size() + 1);  // so that spare_is_free() needs no memory
+        s = &add_worker(index);
+      }
       WEIR_CATCH_ALL { return nullptr; }
       threads_.fetch_add(1, relaxed);
       if (start_thread(*this, *s, -1) != 0) {  // P29: nothing is lost, the worker simply stays without a stand-in
@@ -151,6 +132,12 @@ std::uint64_t core::submitted_sum() const noexcept {
   for (unsigned i = 0, e = slot_count(); i < e; ++i) n += slot(i)->submitted.get();
   const std::lock_guard lock(lease_mutex_);
   for (const auto& l : leases_) n += l->credits.used_settled() - l->returned.get();
+  return n;
+}
+
+std::uint64_t core::started_by_workers() const noexcept {
+  std::uint64_t n = 0;
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) n += slot(i)->started.get();
   return n;
 }
 

@@ -6,18 +6,13 @@
 //
 // Edges
 //   [done]     ended's release store ↔ quiescent()'s acquire loads: who sees a task ended sees what it submitted.
-//   [quiesce]  count_end's store, seq_cst fence, check of attention ↔ wait_quiescent's bit, heavy fence, sums: either
-//              the worker that ran out of work sees a waiter, or the waiter sees its last end.
 //   [room]     count_start's store, light fence, load of attention ↔ a blocked submitter's bit, heavy fence, look at
 //              the pool: either the worker sees that somebody waits for room, or he sees the room.
 //   [lane]     a side lane's enqueue, fence, look at its bit ↔ take_lane's clearing of the bit, look at the queue.
 //   [mail]     enqueue's store to has_mail ↔ take_mail's exchange.
-//   [entry]    push_entry's compare-exchange ↔ take_entry's exchange: the job; finish_entry's exchange ↔ run_entry's
-//              loads: its result, and the latch is not touched again but by a wake, which needs no memory.
 //   [close]    run_entry's count, fence, look at the phase ↔ begin_close's store, fence of the sums.
 //   [halt]     halt's heavy fence ↔ the workers' looks at attention_ between tasks: the fence only makes it prompt.
 //   [duty]     vacate's and occupy's stores ↔ wait_for_duty's load.
-//   [inspect]  see task_node.cpp; request_stop is its other end.
 //   [report]   shut_down's word ↔ those who wait for the leader's report.
 //   [orphan]   hand_off's store ↔ check_quiescent's and worker_left's loads.
 //   [core]     release_ref's fetch_sub ↔ acquire_ref: the last one sees every other holder's last use.
@@ -27,8 +22,10 @@
 #pragma once
 
 #include "credits.hpp"
+#include "entry_list.hpp"
 #include "idle.hpp"
 #include "inject_queue.hpp"
+#include "quiescence.hpp"
 #include "slab.hpp"
 #include "throw.hpp"
 #include "topology.hpp"
@@ -83,9 +80,7 @@ inline constexpr std::uint32_t side_lanes = 256u | 1024u;
 
 struct blocked_submitter;  // admission.cpp
 
-// entry_job::latch
-inline constexpr std::uint32_t entry_asleep = 1, entry_done = 2, entry_refused = 3;
-void finish_entry(entry_job& e, std::uint32_t how) noexcept;
+using entries = entry_list<os_atomics, entry_job>;
 
 class core {
  public:
@@ -103,9 +98,12 @@ class core {
   report drain(time_point until);
   report abort(std::function<void(task_fn&&)> sink);
   void hand_off() noexcept;   // the destructor's way out on an own worker
-  bool wait_quiescent(time_point until) noexcept;
+  bool wait_quiescent(time_point until, bool unless_halted = false) noexcept;
   bool quiescent() const noexcept;
-  void check_quiescent() noexcept;  // whoever may have ended the last task
+  void check_quiescent() noexcept;  // whoever may have ended the last task, once rest_.asked()
+  void tell_if_asked() noexcept {   // after the count of an end, or of a submit that was taken back
+    if (rest_.asked()) check_quiescent();
+  }
   void pause() noexcept;
   void resume() noexcept;
   worker* vacate() noexcept;         // a worker sleeps in a wait: a spare for its slot, or null
@@ -131,6 +129,7 @@ class core {
   void unlink_blocked(blocked_submitter& b) noexcept;  // under block_mutex_
   void shut_leases() noexcept;
   std::uint64_t started_sum() const noexcept;
+  std::uint64_t started_by_workers() const noexcept;
 
   // ---- publishing ----
   void published(lane l) noexcept {
@@ -143,6 +142,8 @@ class core {
   }
   bool post(const job& j) noexcept;  // a ticket whose task is admitted already; false: no memory
   void wake_if_needed(std::uint32_t hint) noexcept;
+  WEIR_NOINLINE void look_after_drainer() noexcept;
+  int slot_here() const noexcept;  // of the worker that is pinned to the caller's processor; -1: none
   bool wake_one(bool for_forks = false) noexcept;
   void wake_all() noexcept;
   void rouse(worker& w) noexcept;  // after it was claimed among the idle
@@ -185,6 +186,7 @@ class core {
 
  private:
   friend class worker;
+  friend class diagnosis;
   worker& add_worker(unsigned index);  // throws
   bool begin_close() noexcept;
   void stop_threads() noexcept;
@@ -195,14 +197,13 @@ class core {
   void stop_at_limit() noexcept;
   template <class Finish>
   report shut_down(time_point until, Finish finish);
-  void push_entry(entry_job& e) noexcept;
   void undo_entry() noexcept;
 
   alignas(cache_line) atomic<std::uint32_t> attention_{0};
   atomic<bool> dead_{false};
   atomic<bool> refuse_children_{false};
   alignas(cache_line) atomic<std::uint64_t> last_claim_{0};  // ticks; see wake_if_needed()
-  alignas(cache_line) atomic<entry_job*> entries_{nullptr};
+  alignas(cache_line) entries entries_{attention_, attention::entries};
   atomic<worker*> slots_[max_slots]{};
   atomic<unsigned> slot_count_{0};
   std::vector<std::unique_ptr<worker>> owned_;  // under spare_mutex_ after start()
@@ -226,8 +227,7 @@ class core {
   bool closed_ = false;
   report last_report_;
   atomic<std::uint32_t> shutdown_word_{0};
-  atomic<std::uint32_t> quiesce_word_{0};
-  atomic<std::uint32_t> quiesce_waiters_{0};
+  quiescence<os_atomics> rest_{attention_, attention::quiesce};
   atomic<bool> halted_{false};  // an abort, or a drain past its limit: nothing new starts
   atomic<bool> orphan_{false};
   atomic<unsigned> threads_{0};

@@ -61,11 +61,12 @@ class credit_pool {
   }
   void give_back(std::uint64_t n) noexcept {
     taken_.fetch_sub(n, relaxed);
-    returns_.fetch_add(1, seq_cst);  // [full] → returns
+    returns_.fetch_add(1, release);  // [full] → returns
   }
-  std::uint64_t returns() const noexcept { return returns_.load(seq_cst); }  // [full]
+  std::uint64_t returns() const noexcept { return returns_.load(std::memory_order_acquire); }  // [full]
 
  private:
+  friend class diagnosis;
   const std::uint64_t capacity_;
   alignas(cache_line) typename A::template atomic<std::uint64_t> taken_{0};
   typename A::template atomic<std::uint64_t> returns_{0};
@@ -137,6 +138,7 @@ class credit_lease {
   }
 
  private:
+  friend class diagnosis;
   struct lock {
     explicit lock(typename A::mutex& m) : m_(m) { m_.lock(); }
     ~lock() { m_.unlock(); }

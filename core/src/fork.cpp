@@ -1,11 +1,9 @@
 // The slow half of fork_join: answering the bell, stealing, and waiting for a stolen job. Layer 5.
 //
 // Edges
-//   [join]    fork_finish's exchange on fork_job::word ↔ the waiter's acquire loads: the job's result is visible, and
-//             the thief never touches the job again.
-//   [asleep]  the waiter's compare-exchange running → waiting ↔ fork_finish's exchange: either the finisher sees who
-//             sleeps, or the waiter sees that it is over.
+//   The end of a stolen job and the sleep of who waits for it: join_state.hpp.
 //   [bell]    see split_deque.hpp; here the waiter rings its thief's bell before it sleeps.
+#include "join_state.hpp"
 #include "worker.hpp"
 
 namespace weir {
@@ -14,24 +12,7 @@ namespace detail {
 
 namespace {
 
-// fork_job::word, once it is no function address. Bit 63 tells (no user-space address has it).
-struct job_word {
-  static constexpr std::uintptr_t tag = std::uintptr_t{1} << 63, running_bits = tag, waiting_bits = tag | (std::uintptr_t{1} << 60),
-                                  done = tag | (std::uintptr_t{2} << 60), threw = tag | (std::uintptr_t{3} << 60),
-                                  kind_mask = tag | (std::uintptr_t{7} << 60);
-  std::uintptr_t w;
-
-  static constexpr std::uintptr_t running(unsigned thief, fork_deque::index base) noexcept {
-    return running_bits | (std::uintptr_t{thief} << 16) | base;
-  }
-  static constexpr std::uintptr_t waiting(unsigned owner) noexcept { return waiting_bits | owner; }
-  bool is_over() const noexcept { return (w & kind_mask) == done || (w & kind_mask) == threw; }
-  bool is_running() const noexcept { return (w & kind_mask) == running_bits; }
-  bool is_waiting() const noexcept { return (w & kind_mask) == waiting_bits; }
-  unsigned thief() const noexcept { return static_cast<unsigned>((w >> 16) & 0xffffffffu); }
-  unsigned waiter() const noexcept { return static_cast<unsigned>(w & 0xffffffffu); }
-  fork_deque::index base() const noexcept { return static_cast<fork_deque::index>(w & 0xffff); }
-};
+using joins = join_state<os_atomics>;
 
 constexpr double force_after_ns = 3'000, force_again_ns = 40'000;  // as in worker.cpp
 constexpr double join_spin_ns = 20'000;     // fork_join/fib: a stolen half ends, or exposes something, within this
@@ -70,15 +51,15 @@ bool join_slow(worker_base& base, fork_deque::index h, fork_job& j) noexcept {
 
 void fork_finish(fork_job& j, bool threw) noexcept {
   core& c = worker::current()->owner;
-  const job_word before{j.word.exchange(threw ? job_word::threw : job_word::done, acq_rel)};  // [join] [asleep]
+  const join_value before = joins::finish(j.word, threw);
   if (before.is_waiting()) c.slot(before.waiter())->bed.unpark();
 }
 void fork_rethrow(std::exception_ptr& e) { std::rethrow_exception(std::move(e)); }
-bool fork_threw(const fork_job& j) noexcept { return j.word.load(relaxed) == job_word::threw; }
+bool fork_threw(const fork_job& j) noexcept { return join_value(j.word.load(relaxed)).has_thrown(); }
 
 void worker::run_fork(fork_job& j) noexcept {
   const auto run = reinterpret_cast<fork_job::run_fn>(j.word.load(relaxed));
-  j.word.store(job_word::running(index, forks.head()), relaxed);
+  joins::begin(j.word, index, forks.head());
   run(j);
 }
 
@@ -86,7 +67,7 @@ void worker::run_fork(fork_job& j) noexcept {
 bool worker::steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, const fork_job* awaited) noexcept {
   const bool searching = awaited == nullptr;
   fork_job* j = nullptr;
-  const auto still = [awaited] { return awaited == nullptr || !job_word{awaited->word.load(acquire)}.is_over(); };  // [join]
+  const auto still = [awaited] { return awaited == nullptr || !joins::look(awaited->word).is_over(); };
   steal_outcome o = v.forks.steal(j, lowest, still);
   if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric()) {
     o = v.forks.force(j, lowest, still);
@@ -123,7 +104,7 @@ void worker::join_stolen(fork_deque::index h, fork_job& j) noexcept {
   worker* thief = nullptr;
   fork_deque::index base = 0;
   for (unsigned n = 0;; ++n) {
-    const job_word w{j.word.load(acquire)};  // [join] ← fork_finish
+    const join_value w = joins::look(j.word);
     if (w.is_over()) break;
     const std::uint64_t now = ticks();
     if (w.is_running() && thief == nullptr) {
@@ -154,11 +135,7 @@ void worker::join_stolen(fork_deque::index h, fork_job& j) noexcept {
 }
 
 void worker::sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept {
-  std::uintptr_t seen = j.word.load(acquire);  // [join]
-  if (job_word{seen}.is_over()) return;
-  if (job_word{seen}.is_running() &&
-      !j.word.compare_exchange_strong(seen, job_word::waiting(index), acq_rel, acquire))  // [asleep] ↔ fork_finish
-    return;
+  if (!joins::fall_asleep(j.word, index)) return;
   std::uint32_t nobody = no_follower;
   const bool leads = thief.follower.compare_exchange_strong(nobody, index, relaxed, relaxed);
   thief.forks.ring();

@@ -2,7 +2,7 @@
 //
 // Edges
 //   [room] ↔ worker.cpp: the light side of an asymmetric pair, full where there is no membarrier.
-//   [quiesce] ↔ worker.cpp: the same.
+//   [quiesce] ↔ quiescence.hpp: the same.
 //
 // Raw futexes: libc's condition variables and library atomic waits have lost wake-ups in the field, and they spin on
 // their own account. Every wait may return spuriously; every caller loops.
@@ -38,6 +38,7 @@ struct os_atomics : seam {
     futex_wait(w, expected, ns);
   }
   static void wake(const atomic<std::uint32_t>& w) noexcept { futex_wake(&w, 1); }
+  static void wake(const atomic<std::uint32_t>* w, int n) noexcept { futex_wake(w, n); }  // the word may be gone
 };
 using mutex = os_atomics::mutex;
 

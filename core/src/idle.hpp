@@ -21,7 +21,7 @@
 //             searching_/parked_, fence, re-check: either the publisher sees that nobody searches, or the one that
 //             stops searching sees the job.
 //   [watch]   begin_watch's RMW, a look at the claimed jobs ↔ claiming jobs, fence, watched(): either the watcher sees the
-//             jobs, or their claimer sees that nobody watches and wakes one.
+//             jobs, or their claimer sees that nobody watches and wakes one. end_watch's caller looks again, too.
 //   [claim]   claim's fetch_and on parked_ ↔ the other claimers' and cancel's: one wake-up goes to one thread.
 //
 // Liveness: a publisher that wakes nobody saw a searcher, or no parked worker. The searcher's own re-check comes after
@@ -33,17 +33,16 @@
 
 #include <bit>
 #include <cstddef>
-#include <memory>
 
 namespace weir {
 inline namespace v0 {
 namespace detail {
 
-template <class A>
+template <class A, unsigned MaxSlots = 1024>
 class idle_state {
  public:
   explicit idle_state(unsigned slots)
-      : words_((slots + 63) / 64), parked_(new bits[words_]), napping_(new bits[words_]), floor_(A::asymmetric() ? 0 : 2) {
+      : words_((slots + 63) / 64), floor_(A::asymmetric() ? 0 : 2) {
     hint_.store(floor_, relaxed);
   }
 
@@ -59,11 +58,12 @@ class idle_state {
   bool searched() const noexcept { return searching_.load(relaxed) != 0; }
 
   /// Claims a sleeper to wake, the lowest first, so that the load stays on few workers; -1: there is none. It counts
-  /// as searching from now on; the caller must unpark it.
-  int claim(bool for_forks = false) noexcept {
+  /// as searching from now on; the caller must unpark it. `avoid` is taken only if there is no other.
+  int claim(bool for_forks = false, int avoid = -1) noexcept {
     for (std::size_t i = 0; i < words_; ++i) {
       std::uint64_t seen = parked_[i].load(relaxed);
       if (for_forks) seen &= ~napping_[i].load(relaxed);
+      if (avoid >= 0 && i == static_cast<std::size_t>(avoid) / 64) seen &= ~(std::uint64_t{1} << (avoid % 64));
       while (seen != 0) {
         const std::uint64_t bit = seen & (~seen + 1);
         const unsigned id = static_cast<unsigned>(i * 64) + static_cast<unsigned>(std::countr_zero(bit));
@@ -71,7 +71,7 @@ class idle_state {
         seen &= ~bit;
       }
     }
-    return -1;
+    return avoid >= 0 && !for_forks && claim_one(static_cast<unsigned>(avoid)) ? avoid : -1;
   }
   /// Claims this sleeper; false: it is not parked, or another was quicker. The count follows the bit, never the other way
   /// round: a publisher that saw a searcher who turns out to be none would wake nobody. The sleeper cannot leave the
@@ -152,13 +152,15 @@ class idle_state {
   static constexpr std::uint32_t watched_hint = 4;
 
  private:
+  friend class diagnosis;
   using bits = typename A::template atomic<std::uint64_t>;
   alignas(cache_line) typename A::template atomic<std::uint32_t> hint_{0};
   const std::size_t words_;
-  const std::unique_ptr<bits[]> parked_, napping_;
   const std::uint32_t floor_;
+  // Together: whoever wakes one needs all of them.
   alignas(cache_line) typename A::template atomic<std::uint32_t> searching_{0};
   typename A::template atomic<std::uint32_t> watchers_{0};
+  bits parked_[(MaxSlots + 63) / 64]{}, napping_[(MaxSlots + 63) / 64]{};
 };
 
 }  // namespace detail

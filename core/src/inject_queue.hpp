@@ -26,58 +26,76 @@ namespace weir {
 inline namespace v0 {
 namespace detail {
 
-class inject_queue {
-  struct traits : moodycamel::ConcurrentQueueDefaultTraits {
-    static constexpr std::size_t BLOCK_SIZE = 128;  // bench submit/1: 32 → 128 saves a block hand-over in four
-    static constexpr std::size_t EXPLICIT_BLOCK_EMPTY_COUNTER_THRESHOLD = 32;
-    static constexpr std::uint32_t EXPLICIT_CONSUMER_CONSUMPTION_QUOTA_BEFORE_ROTATE = 32;
-    static constexpr std::size_t EXPLICIT_INITIAL_INDEX_SIZE = 32;
-  };
-  using queue = moodycamel::ConcurrentQueue<job, traits>;
+struct inject_traits : moodycamel::ConcurrentQueueDefaultTraits {
+  static constexpr std::size_t BLOCK_SIZE = 128;  // bench submit/1: 32 → 128 saves a block hand-over in four
+  static constexpr std::size_t EXPLICIT_BLOCK_EMPTY_COUNTER_THRESHOLD = 32;
+  static constexpr std::uint32_t EXPLICIT_CONSUMER_CONSUMPTION_QUOTA_BEFORE_ROTATE = 32;
+  static constexpr std::size_t EXPLICIT_INITIAL_INDEX_SIZE = 32;
+};
 
+// A template on the queue for tests/model, which brings one that makes moodycamel's promises and no others.
+template <class Queue>
+class inject_adaptor {
  public:
   // One for each thread that enqueues. Its tasks are taken in order.
   class producer {
    public:
-    explicit producer(inject_queue& q) : token_(q.q_) {}
+    explicit producer(inject_adaptor& q) : token_(q.q_) {  // throws std::bad_alloc
+#if WEIR_EXCEPTIONS
+      if (!token_.valid()) throw std::bad_alloc();
+#endif
+    }
 
    private:
-    friend class inject_queue;
-    moodycamel::ProducerToken token_;
+    friend class inject_adaptor;
+    typename Queue::producer_token_t token_;
   };
   // One for each thread that takes.
   class consumer {
    public:
-    explicit consumer(inject_queue& q) : token_(q.q_) {}
+    explicit consumer(inject_adaptor& q) : token_(q.q_) {}
 
    private:
-    friend class inject_queue;
-    moodycamel::ConsumerToken token_;
+    friend class inject_adaptor;
+    typename Queue::consumer_token_t token_;
   };
 
-  inject_queue() : q_(traits::BLOCK_SIZE) {}
+  inject_adaptor() : q_(inject_traits::BLOCK_SIZE) {}
 
   /// False: no memory; nothing was queued.
   bool enqueue(producer& p, const job& j) noexcept {
+    seam::foreign_call();
     WEIR_TRY { return q_.enqueue(p.token_, j); }  // [fifo] → take
     WEIR_CATCH_ALL { return false; }
   }
   bool enqueue(producer& p, const job* jobs, std::size_t n) noexcept {
+    seam::foreign_call();
     WEIR_TRY { return q_.enqueue_bulk(p.token_, jobs, n); }
     WEIR_CATCH_ALL { return false; }
   }
-  std::size_t take(consumer& c, job* out, std::size_t n) noexcept { return q_.try_dequeue_bulk(c.token_, out, n); }  // [fifo]
-  std::size_t take(job* out, std::size_t n) noexcept { return q_.try_dequeue_bulk(out, n); }
+  std::size_t take(consumer& c, job* out, std::size_t n) noexcept {
+    seam::foreign_call();
+    return q_.try_dequeue_bulk(c.token_, out, n);  // [fifo]
+  }
+  std::size_t take(job* out, std::size_t n) noexcept {
+    seam::foreign_call();
+    return q_.try_dequeue_bulk(out, n);
+  }
   /// Only what this producer enqueued.
   std::size_t take_own(producer& p, job* out, std::size_t n) noexcept {
+    seam::foreign_call();
     return q_.try_dequeue_bulk_from_producer(p.token_, out, n);
   }
-  bool empty() const noexcept { return q_.size_approx() == 0; }
-  std::size_t size() const noexcept { return q_.size_approx(); }
+  bool empty() const noexcept { return size() == 0; }
+  std::size_t size() const noexcept {
+    seam::foreign_call();
+    return q_.size_approx();
+  }
 
  private:
-  queue q_;
+  Queue q_;
 };
+using inject_queue = inject_adaptor<moodycamel::ConcurrentQueue<job, inject_traits>>;
 
 }  // namespace detail
 }  // namespace v0

@@ -1,4 +1,5 @@
 // Pause, wait for rest, drain, abort, fork. Layer 5.
+#include "system.hpp"
 #include "worker.hpp"
 
 #include <algorithm>
@@ -18,53 +19,30 @@ void core::run_entry(entry_job& e) {
     undo_entry();
     throw_errc(errc::stopped);
   }
-  push_entry(e);
+  entries_.push(e);
   os_atomics::light_fence();  // [hint] ↔ idle_state::prepare
   if (idle.hint() != 0 && idle.should_wake()) wake_one();  // never left to a watcher
   for (const std::uint64_t end = ticks() + ticks_of(10'000); ticks() < end; cpu_relax())
-    if (e.latch.load(acquire) >= entry_done) break;  // [entry] ← finish_entry
+    if (entries::is_over(e)) break;
   const auto park = [&e](std::int64_t ns) {
     const time_point limit = ns == forever ? time_point::max() : clock_type::now() + std::chrono::nanoseconds(ns);
-    for (;;) {
-      std::uint32_t seen = e.latch.load(acquire);  // [entry] ← finish_entry
-      if (seen >= entry_done) return true;
-      if (seen == 0 && !e.latch.compare_exchange_weak(seen, entry_asleep, relaxed, relaxed)) continue;
-      if (limit != time_point::max() && clock_type::now() >= limit) return false;
-      futex_wait(e.latch, entry_asleep, until_ns(limit));
-    }
+    return entries::sleep(e, [limit] { return until_ns(limit); });
   };
   if (worker* w = worker::current(); w != nullptr) w->park_in_wait(park);  // of another runtime
   else park(forever);
   if (e.latch.load(relaxed) == entry_refused) throw_errc(errc::stopped);
 }
 
-void core::push_entry(entry_job& e) noexcept {
-  entry_job* head = entries_.load(relaxed);
-  do e.next = head;
-  while (!entries_.compare_exchange_weak(head, &e, seq_cst, relaxed));  // [entry] → take_entry
-  attention_.fetch_or(attention::entries, seq_cst);  // [entry] not raise(): an old view of the bit would lose it
-}
-
-// The oldest of them; the others go back. Whoever holds the list meanwhile is awake and looks again.
 entry_job* core::take_entry() noexcept {
-  lower(attention::entries);
-  entry_job* list = entries_.exchange(nullptr, seq_cst);  // [entry] ← push_entry
-  if (list == nullptr) return nullptr;
-  entry_job** last = &list;
-  while ((*last)->next != nullptr) last = &(*last)->next;
-  entry_job* const oldest = std::exchange(*last, nullptr);
-  while (list != nullptr) push_entry(*std::exchange(list, list->next));
-  if (entries_.load(relaxed) != nullptr) published(lane::normal);
+  bool others = false;
+  entry_job* const oldest = entries_.take(others);
+  if (others) published(lane::normal);
   return oldest;
-}
-
-void finish_entry(entry_job& e, std::uint32_t how) noexcept {
-  if (e.latch.exchange(how, acq_rel) == entry_asleep) futex_wake(&e.latch, 1);  // [entry] → run_entry
 }
 
 void core::undo_entry() noexcept {
   submitted_elsewhere.fetch_sub(1, release);  // [done]
-  if ((attention_bits() & attention::quiesce) != 0) check_quiescent();
+  tell_if_asked();
 }
 
 // ---- rest ----
@@ -76,36 +54,17 @@ bool core::quiescent() const noexcept {
 }
 
 void core::check_quiescent() noexcept {
-  os_atomics::fence_seq_cst();  // [quiesce] ↔ wait_quiescent
-  if (!quiescent()) return;
-  quiesce_word_.fetch_add(1, release);  // [quiesce]
-  futex_wake(&quiesce_word_, 1 << 30);
+  if (!rest_.tell([this] { return quiescent(); })) return;
   if (orphan_.load(acquire)) {  // [orphan] ← hand_off
     raise(attention::stop);
     wake_all();
+    for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // spares that wait for duty are not among the idle
   }
 }
 
-bool core::wait_quiescent(time_point until) noexcept {
-  quiesce_waiters_.fetch_add(1, seq_cst);  // [quiesce]
-  raise(attention::quiesce);
-  os_atomics::heavy_fence();  // [quiesce] ↔ check_quiescent
-  bool rest = false;
-  for (;;) {
-    const std::uint32_t seen = quiesce_word_.load(acquire);  // [quiesce]
-    if (dead()) break;
-    if ((rest = quiescent())) break;
-    if (clock_type::now() >= until) break;
-    futex_wait(quiesce_word_, seen, until_ns(until));
-  }
-  if (quiesce_waiters_.fetch_sub(1, seq_cst) == 1 && !orphan_.load(relaxed)) {  // [quiesce]
-    lower(attention::quiesce);
-    if (quiesce_waiters_.load(seq_cst) != 0) {  // [quiesce] one came meanwhile, and a worker may have missed it
-      raise(attention::quiesce);
-      check_quiescent();
-    }
-  }
-  return rest;
+bool core::wait_quiescent(time_point until, bool unless_halted) noexcept {
+  return rest_.wait([this] { return !dead() && quiescent(); },
+                    [&] { return dead() || (unless_halted && halted_.load(relaxed)) ? 0 : until_ns(until); });
 }
 
 void core::pause() noexcept {
@@ -135,13 +94,7 @@ bool core::begin_close() noexcept {
 
 void core::request_stop() noexcept {
   stop_all.request_stop();
-  for (unsigned i = 0, e = slot_count(); i < e; ++i) {
-    worker& w = *slot(i);
-    w.inspected.store(true, relaxed);
-    os_atomics::fence_seq_cst();  // [inspect] ↔ run_claimed
-    for (running_node* n = w.running.load(acquire); n != nullptr; n = n->outer) node_cancel(*n->node);  // [inspect]
-    w.inspected.store(false, release);  // [inspect] → run_claimed
-  }
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->running.inspect([](task_node& n) { node_cancel(n); });
 }
 
 // Takes every unstarted job out of every queue: to the sink, or completed with `stopped`. Runs while workers are halted.
@@ -179,21 +132,21 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
         if (o == steal_outcome::stolen) deal_with(j), more = true;
         else if (!os_atomics::asymmetric()) break;  // its worker hands it back: it is halted
       }
-      std::deque<job> mail;
-      {
+      for (job j;; deal_with(j), more = true) {
         const std::lock_guard lock(w.mail_mutex);
-        mail.swap(w.mail);
         w.has_mail.store(false, relaxed);
+        if (w.mail.empty()) break;
+        j = w.mail.front();
+        w.mail.pop_front();
       }
-      for (job& j : mail) deal_with(j), more = true;
     }
   }
   while (entry_job* e = take_entry()) {
-    finish_entry(*e, entry_refused);
+    entries::finish(*e, entry_refused);
     undo_entry();
   }
   if ((attention_bits() & attention::blocked) != 0) room_made();
-  if ((attention_bits() & attention::quiesce) != 0) check_quiescent();
+  tell_if_asked();
 }
 
 report core::make_report(bool complete) const {
@@ -211,7 +164,8 @@ report core::make_report(bool complete) const {
     info.name = w.current_name.load(relaxed);
     info.worker = static_cast<int>(i);
     info.context = opts.context;
-    r.still_running.push_back(info);
+    WEIR_TRY { r.still_running.push_back(info); }
+    WEIR_CATCH_ALL { break; }  // no memory: the report names fewer
   }
   return r;
 }
@@ -220,16 +174,17 @@ void core::stop_threads() noexcept {
   raise(attention::stop);
   os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
   wake_all();
-  std::vector<worker*> threads;
-  {
-    const std::lock_guard lock(spare_mutex_);
-    stopping_ = true;
-    for (auto& w : owned_)
-      if (!w->unstarted && !std::exchange(w->joined, true)) threads.push_back(w.get());
-  }
-  for (worker* w : threads) {
+  for (std::size_t i = 0;; ++i) {  // no list of them: there may be no memory for it
+    worker* w = nullptr;
+    {
+      const std::lock_guard lock(spare_mutex_);
+      stopping_ = true;
+      while (i < owned_.size() && (owned_[i]->unstarted || std::exchange(owned_[i]->joined, true))) ++i;
+      if (i == owned_.size()) break;
+      w = owned_[i].get();
+    }
     w->bed.unpark();
-    pthread_join(w->thread, nullptr);
+    thread_join(w->thread);
   }
 }
 
@@ -288,6 +243,7 @@ void core::halt() noexcept {
   refuse_children_.store(true, relaxed);
   raise(attention::paused);
   os_atomics::heavy_fence();  // [halt]
+  rest_.look_again();         // a drain without a limit must stop what is handed back from now on
   request_stop();
 }
 
@@ -295,15 +251,15 @@ report core::drain(time_point until) {
   return shut_down(until, [&] {
     if (!halted_.load(relaxed)) {
       resume();
-      if (wait_quiescent(until)) return true;
+      if (wait_quiescent(until, true)) return true;
     }
-    if (until == time_point::max()) {  // after one with a limit: what comes in late is stopped, too
-      do stop_at_limit();
-      while (!wait_quiescent(clock_type::now() + std::chrono::milliseconds(20)));
-      return true;
+    // The limit has passed, this one's or another caller's. What workers hand back and what comes in late is stopped, too.
+    for (;;) {
+      stop_at_limit();
+      const time_point now = clock_type::now();
+      if (wait_quiescent(now + std::chrono::milliseconds(now >= until ? 1 : 20))) return true;
+      if (now >= until) return false;
     }
-    stop_at_limit();
-    return wait_quiescent(clock_type::now() + std::chrono::milliseconds(1));
   });
 }
 
@@ -327,11 +283,10 @@ void core::hand_off() noexcept {
   {
     const std::lock_guard lock(spare_mutex_);
     for (auto& w : owned_)
-      if (!w->unstarted && !w->joined) pthread_detach(w->thread), w->joined = true;
+      if (!w->unstarted && !w->joined) thread_detach(w->thread), w->joined = true;
   }
-  quiesce_waiters_.fetch_add(1, seq_cst);  // [quiesce]
   orphan_.store(true, seq_cst);  // [orphan] → check_quiescent, worker_left
-  raise(attention::quiesce);
+  rest_.enlist();                // for good: the last one to end something shall tell
   resume();
 }
 

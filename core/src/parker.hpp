@@ -35,6 +35,7 @@ class parker {
   }
 
  private:
+  friend class diagnosis;
   static constexpr std::uint32_t empty = 0, parked = 1, notified = 2;
   typename A::template atomic<std::uint32_t> word_{empty};
 };

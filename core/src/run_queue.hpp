@@ -35,7 +35,7 @@ class job_slot {
 template <class A>
 class run_queue {
  public:
-  static constexpr std::uint32_t capacity = 32;
+  static constexpr std::uint32_t capacity = 64;
 
   /// Owner, when empty: jobs[0] is the oldest.
   void refill(const job* jobs, std::size_t n) noexcept {
@@ -51,12 +51,14 @@ class run_queue {
     return false;
   }
   bool owner_empty() const noexcept { return deque_.head() == 0; }
+  bool owner_hides() const noexcept { return deque_.head() > 1; }  // more than the one that is next
 
   steal_outcome steal(job& out) noexcept { return deque_.steal(out); }
   steal_outcome force(job& out) noexcept { return deque_.force(out); }
   bool visible() const noexcept { return deque_.visible(); }
 
  private:
+  friend class diagnosis;
   split_deque<A, job_slot<A>, capacity> deque_;
 };
 

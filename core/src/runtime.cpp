@@ -91,7 +91,12 @@ result<runtime_ptr> runtime::create(options o) noexcept {
   WEIR_TRY {
     if (detail::complaint(o) != nullptr) return errc::invalid;
     detail::core* c = detail::core_create(o);
-    return runtime_ptr(new runtime(c));
+    WEIR_TRY { return runtime_ptr(new runtime(c)); }
+    WEIR_CATCH_ALL {
+      c->drain(time_point::max());
+      c->release_ref();
+      WEIR_RETHROW;
+    }
   }
   WEIR_CATCH_ALL { return weir::error{errc::failed, std::current_exception(), 1}; }
   return errc::failed;

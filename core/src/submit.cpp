@@ -1,5 +1,8 @@
 // The fast half of admission, and publishing.
+#include "system.hpp"
 #include "worker.hpp"
+
+#include <algorithm>
 
 namespace weir {
 inline namespace v0 {
@@ -122,7 +125,7 @@ void unadmit(core& c, const admission& a, std::size_t n) noexcept {
     if (a.capacity_held) c.credits.give_back(n);
   }
   if ((c.attention_bits() & attention::blocked) != 0) c.room_made();
-  if ((c.attention_bits() & attention::quiesce) != 0) c.check_quiescent();
+  c.tell_if_asked();
 }
 
 void* allocate(core& c, std::size_t size, std::size_t align) {
@@ -132,19 +135,41 @@ void* allocate(core& c, std::size_t size, std::size_t align) {
 void deallocate(void* p, std::size_t, std::size_t) noexcept { slab_heap::deallocate(p); }
 
 namespace {
-constexpr double stale_claim_ns = 30'000;  // submit/stream_with_long_task: a worker that has not looked for so long is busy
+constexpr double stale_claim_ns = 50'000;  // submit/stream_with_long_task: a worker that has not looked for so long is busy
 }
+
+// How often a submitter looks after a worker that drains in small bites while nobody else is awake: about every 30 µs, for
+// a look costs a cache line and a clock.
+struct look_pace {
+  std::uint32_t turn = 0, every = 1;
+  std::uint64_t last = 0;
+};
+static constinit thread_local look_pace pace __attribute__((tls_model("initial-exec")));
 
 void core::wake_if_needed(std::uint32_t hint) noexcept {
   if (hint == idle_state<os_atomics>::watched_hint) {
-    // A worker drains the queue in small bites and another watches it. Every 64th job we look after them, too.
-    static thread_local unsigned turn __attribute__((tls_model("initial-exec"))) = 0;
-    if ((++turn & 63) != 0) return;
-    if (ticks() - last_claim_.load(relaxed) < ticks_of(stale_claim_ns)) return;
-    wake_one();
+    if (++pace.turn < pace.every) return;
+    look_after_drainer();
     return;
   }
   if (idle.should_wake()) wake_one();
+}
+
+void core::look_after_drainer() noexcept {
+  const std::uint64_t now = ticks(), span = now - pace.last;
+  pace.last = now;
+  pace.turn = 0;
+  if (span < ticks_of(stale_claim_ns / 2)) pace.every = std::min(pace.every * 2, 1024u);
+  else if (span > ticks_of(stale_claim_ns)) pace.every = std::max(pace.every / 4, 1u);
+  if (ticks_since(last_claim_.load(relaxed), now) >= ticks_of(stale_claim_ns)) wake_one();
+}
+
+int core::slot_here() const noexcept {
+  const int cpu = plan_.empty() ? -1 : thread_cpu();
+  if (cpu < 0) return -1;
+  for (std::size_t i = 0; i < plan_.size(); ++i)
+    if (plan_[i] == cpu) return static_cast<int>(i);
+  return -1;
 }
 
 bool core::post(const job& j) noexcept {
@@ -165,10 +190,12 @@ void core::rouse(worker& w) noexcept {
 }
 
 bool core::wake_one(bool for_forks) noexcept {
-  const int i = idle.claim(for_forks);
+  worker* const w = worker::current_of(*this);
+  // A worker that is pinned to the caller's processor would have to throw the caller off it first.
+  const int i = idle.claim(for_forks, w == nullptr ? slot_here() : -1);
   if (i < 0) return false;
   rouse(*slot(static_cast<unsigned>(i)));
-  if (worker* w = worker::current_of(*this); w != nullptr) w->wakes.add();
+  if (w != nullptr) w->wakes.add();
   return true;
 }
 
@@ -193,7 +220,7 @@ void core::wake_all() noexcept {
 }
 
 bool core::queues_empty() const noexcept {
-  return lanes[0].empty() && lanes[1].empty() && lanes[2].empty() && local.empty() && entries_.load(relaxed) == nullptr;
+  return lanes[0].empty() && lanes[1].empty() && lanes[2].empty() && local.empty() && entries_.empty();
 }
 
 }  // namespace detail

@@ -2,12 +2,11 @@
 //
 // Each child is a task_node whose ticket lies in a queue; the group keeps the unstarted ones in a list of its own, so
 // that its waiter can claim them wherever their tickets are (P14). Lists and counts are under one short lock; the
-// lock-free part of a child's life is its claim (task_node.cpp).
-//
-// Edges
-//   [ended]  group_ended's store to word_ ↔ wait_until's acquire loads: the children's writes are visible to the waiter.
+// lock-free part of a child's life is its claim (task_state.hpp). The count and the waiter's sleep: group_counter.hpp.
 #include <weir/task_group.hpp>
 
+#include "group_counter.hpp"
+#include "task_state.hpp"
 #include "worker.hpp"
 
 #include <mutex>
@@ -67,14 +66,13 @@ class group_state {
 
   group_options options;
   detail::mutex mutex;
+  group_counter<os_atomics> children{mutex};
   list unstarted_, pending_;
   unsigned limit = 0, active = 0;
-  std::size_t alive = 0;
-  bool round_over = false, cancelled = false, waits = false;
+  bool round_over = false, cancelled = false;
   std::optional<error> failed;
   std::vector<error> errors;
   std::stop_source source;
-  atomic<std::uint32_t> word{0};  // counts the rests: alive fell to 0
   std::shared_ptr<group_state> self_while_alive;
   struct on_parent_stop {
     group_state* g;
@@ -87,7 +85,7 @@ namespace {
 
 // A child that got its place: its ticket goes to a queue, past every admission (P38).
 void post(core& c, group_node& n) noexcept {
-  n.refs.fetch_add(1, relaxed);
+  task_state<os_atomics>::add_ref(n.refs);
   if (c.post(node_ticket(n))) return;
   node_fail(n, errc::failed);  // no memory for the ticket
   node_release(n);
@@ -101,9 +99,9 @@ void cancel_unstarted(group_state& g) noexcept {
       n = g.unstarted_.first != nullptr ? g.unstarted_.first : g.pending_.first;
       if (n == nullptr) return;
       g.unlink(*n);
-      n->refs.fetch_add(1, relaxed);
+      task_state<os_atomics>::add_ref(n->refs);
     }
-    node_cancel(*n);  // if somebody else has just claimed it, its token fires
+    node_fail(*n, errc::cancelled);  // if somebody else has just claimed it, the group's token reaches it
     node_release(*n);
   }
 }
@@ -151,9 +149,8 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
     --g.active;
     next = g.take_pending();
     if (next != nullptr) {
-      next->refs.fetch_add(1, relaxed);
-      g.word.fetch_add(1, release);  // [ended] a waiter on a worker may run it
-      if (g.waits) futex_wake(&g.word, 1 << 30);
+      task_state<os_atomics>::add_ref(next->refs);
+      g.children.startable();
     }
   }
   if (next != nullptr) {
@@ -161,13 +158,12 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
     node_release(*next);
   }
   if (cancel) cancel_group(*keep);
+  // Whoever asks running tasks to stop gets at the group through this child; after the count it may be gone.
+  if (worker* const w = worker::current(); w != nullptr)
+    if (running_nodes::entry* const top = w->running.top(); top != nullptr && top->node == &n) w->running.leave(*top);
   {
     const std::lock_guard lock(keep->mutex);
-    if (--keep->alive == 0) {
-      keep->self_while_alive.reset();
-      keep->word.fetch_add(1, release);  // [ended] → wait_until
-      futex_wake(&keep->word, 1 << 30);
-    }
+    if (keep->children.ended()) keep->self_while_alive.reset();
   }
   node_release(n);  // the reference of its life; whoever runs or fails it holds another
 }
@@ -215,7 +211,7 @@ void task_group::start(detail::group_node& n, const detail::node_ops& ops, const
   bool cancelled, now;
   {
     const std::lock_guard lock(g.mutex);
-    if (++g.alive == 1) g.self_while_alive = state_;
+    if (g.children.add()) g.self_while_alive = state_;
     cancelled = g.cancelled;
     now = g.limit == 0 || g.active < g.limit;
     n.where = now ? group_state::unstarted : group_state::pending;
@@ -223,7 +219,7 @@ void task_group::start(detail::group_node& n, const detail::node_ops& ops, const
     if (now) ++g.active;
   }
   if (now) detail::post(*core_, n);
-  if (cancelled) detail::node_cancel(n);
+  if (cancelled) detail::node_fail(n, errc::cancelled);
   detail::node_release(n);
 }
 
@@ -256,7 +252,7 @@ void task_group::set_limit(unsigned n) noexcept {
     {
       const std::lock_guard lock(g.mutex);
       if ((next = g.take_pending()) == nullptr) return;
-      next->refs.fetch_add(1, detail::relaxed);
+      detail::task_state<detail::os_atomics>::add_ref(next->refs);
     }
     detail::post(*core_, *next);
     detail::node_release(*next);
@@ -275,10 +271,7 @@ status task_group::wait_until(time_point until) {
   group_state& g = *state_;
   detail::worker* const w = core_ != nullptr ? detail::worker::current_of(*core_) : nullptr;
   detail::worker* const any = detail::worker::current();
-  const auto over = [&g] {
-    const std::lock_guard lock(g.mutex);
-    return g.alive == 0;
-  };
+  const auto over = [&g] { return g.children.over(); };
   while (!over()) {
     if (core_ == nullptr || core_->dead()) return errc::stopped;
     if (clock_type::now() >= until) return errc::timeout;
@@ -290,7 +283,7 @@ status task_group::wait_until(time_point until) {
         if (n != nullptr) {
           g.unstarted_.remove(*n);
           n->where = group_state::nowhere;
-          n->refs.fetch_add(1, detail::relaxed);
+          detail::task_state<detail::os_atomics>::add_ref(n->refs);
         }
       }
       if (n != nullptr) {
@@ -300,15 +293,10 @@ status task_group::wait_until(time_point until) {
       }
     }
     const auto park = [&](std::int64_t ns) {
-      const std::uint32_t seen = g.word.load(detail::acquire);  // [ended] ← group_ended
-      if (over()) return true;
-      if (w != nullptr) {
-        const std::lock_guard lock(g.mutex);
-        g.waits = true;
-        if (g.unstarted_.first != nullptr) return true;  // a pending one has got its place
-      }
       const std::int64_t limit = detail::until_ns(until);
-      detail::futex_wait(g.word, seen, ns == detail::forever ? limit : limit == detail::forever ? ns : std::min(ns, limit));
+      const bool slept = g.children.sleep(ns == detail::forever ? limit : limit == detail::forever ? ns : std::min(ns, limit),
+                                          [&] { return w != nullptr && g.unstarted_.first != nullptr; });
+      if (!slept) return true;  // all have ended, or a pending one has got its place
       return over() || clock_type::now() >= until;
     };
     for (const std::uint64_t end = detail::ticks() + detail::ticks_of(5'000); !over() && detail::ticks() < end;) detail::cpu_relax();
@@ -322,8 +310,11 @@ status task_group::wait_until(time_point until) {
   if (g.failed) s = *std::exchange(g.failed, std::nullopt);
   else if (g.cancelled) s = errc::cancelled;
   if (g.cancelled && !g.options.parent.stop_requested()) {
-    g.cancelled = false;
-    g.source = std::stop_source();
+    WEIR_TRY {
+      g.source = std::stop_source();
+      g.cancelled = false;
+    }
+    WEIR_CATCH_ALL {}  // no memory: it stays cancelled until the next wait
   }
   return s;
 }

@@ -1,14 +1,9 @@
 // Tasks that can be waited for: claim, end, wait. Layer 6.
 //
 // Edges
-//   [claim]  node_claim's compare-exchange ↔ the other claimers': one decides what becomes of the callable.
-//   [done]   finish's fetch_or ↔ the acquire loads of waiters and of join_handle: the result is visible.
-//   [refs]   node_release's fetch_sub ↔ the last one's: the destroyer sees every other holder's last use.
-//   [inspect] run_claimed's store, fence, look at `inspected` ↔ request_stop's flag, fence, load: a node that is looked
-//            at from another thread is not finished meanwhile.
+//   The phase and the references: see task_state.hpp.
 //   [lazy]   the compare-exchange that gives a node its conditions ↔ acquire loads of them.
-// Liveness of the wait: the waiter sets `waited` in the word that it sleeps on, so either finish's fetch_or sees the bit
-// and wakes, or the futex sees a changed word and does not sleep.
+#include "task_state.hpp"
 #include "worker.hpp"
 
 #include <weir/detail/submit.hpp>
@@ -18,6 +13,7 @@ inline namespace v0 {
 namespace detail {
 
 using namespace node_state;
+using states = task_state<os_atomics>;
 
 struct node_conditions {
   struct canceller {
@@ -35,7 +31,7 @@ struct node_conditions {
 
 namespace {
 
-bool is_done(const task_node& n) noexcept { return (n.state.load(acquire) & phase) == done; }  // [done] ← finish
+bool is_done(const task_node& n) noexcept { return states::is_done(n.state); }
 
 const char* name_of(const task_node& n) noexcept {
   const node_conditions* c = n.conditions.load(acquire);  // [lazy]
@@ -49,15 +45,13 @@ std::int32_t bound_to(const task_node& n) noexcept {
 
 // After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
 void finish(task_node& n) noexcept {
-  const std::uint32_t before = n.state.fetch_or(done, acq_rel);  // [done] → waiters
-  if ((before & waited) != 0) futex_wake(&n.state, 1 << 30);
-  if ((before & detached) != 0)
+  if (states::finish(n.state))
     if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(n.owner, std::move(e), name_of(n));
 }
 
 void count_elsewhere_end(core& c, outcome o) noexcept {
   c.ended_elsewhere[o].fetch_add(1, release);  // [done] → quiescent
-  if ((c.attention_bits() & attention::quiesce) != 0) c.check_quiescent();
+  c.tell_if_asked();
 }
 
 void count_end(core& c, outcome o) noexcept {
@@ -68,16 +62,14 @@ void count_end(core& c, outcome o) noexcept {
 // Runs a claimed task on the current worker; the outcome is the caller's to count.
 outcome run_claimed(task_node& n) noexcept {
   worker* const w = worker::current();
-  running_node me{&n, w->running.load(relaxed)};
-  w->running.store(&me, release);  // [inspect] → request_stop
+  running_nodes::entry me{&n};
+  w->running.enter(me);
   node_conditions* const c = n.conditions.load(acquire);  // [lazy]
   const char* const outer_name = w->current_name.load(relaxed);
   w->current_name.store(c != nullptr ? c->name : nullptr, relaxed);
   const outcome o = n.ops->run(n);
   w->current_name.store(outer_name, relaxed);
-  w->running.store(me.outer, release);  // [inspect]
-  os_atomics::fence_seq_cst();          // [inspect] ↔ request_stop
-  while (w->inspected.load(acquire)) cpu_relax();  // [inspect] ← request_stop
+  if (w->running.top() == &me) w->running.leave(me);  // a group's child has done so: see group_ended()
   finish(n);
   return o;
 }
@@ -166,6 +158,12 @@ void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, 
   c.acquire_ref();
 }
 
+void node_undo_init(task_node& n) noexcept {
+  core* const c = n.owner;
+  node_forget(n);
+  c->release_ref();
+}
+
 void node_arm(task_node& n) noexcept {
   node_conditions* c = n.conditions.load(acquire);  // [lazy]
   if (c != nullptr && c->parent.stop_possible()) c->on_stop.emplace(c->parent, node_conditions::canceller{&n});
@@ -179,7 +177,7 @@ void node_forget(task_node& n) noexcept {
 }
 
 void node_release(task_node& n) noexcept {
-  if (n.refs.fetch_sub(1, acq_rel) != 1) return;  // [refs]
+  if (!states::release_refs(n.refs)) return;
   core* c = n.owner;
   n.ops->destroy(n);
   c->release_ref();
@@ -187,15 +185,13 @@ void node_release(task_node& n) noexcept {
 
 void node_abandon(task_node& n, std::uint32_t refs) noexcept {
   if ((n.state.load(relaxed) & counted) != 0) n.owner->credits.give_back(1);
-  n.refs.fetch_sub(refs - 1, acq_rel);  // [refs]
+  if (refs > 1) states::release_refs(n.refs, refs - 1);
   node_release(n);
 }
 
 bool node_claim(task_node& n) noexcept {
-  std::uint32_t seen = n.state.load(relaxed);  // [claim] an old value only costs another round
-  do {
-    if ((seen & phase) != queued) return false;
-  } while (!n.state.compare_exchange_weak(seen, seen | claimed, acq_rel, relaxed));  // [claim]
+  std::uint32_t seen = 0;
+  if (!states::claim(n.state, seen)) return false;
   if ((seen & counted) != 0) {
     core& c = *n.owner;
     if (worker* w = worker::current_of(c); w != nullptr) {
@@ -241,15 +237,14 @@ std::stop_token node_token(task_node& n) noexcept {
 }
 
 void node_detach(task_node& n) noexcept {
-  const std::uint32_t before = n.state.fetch_or(detached, acq_rel);  // [done]
-  if ((before & phase) == done)
+  if (states::detach(n.state))
     if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(n.owner, std::move(e), nullptr);
   node_release(n);
 }
 
 bool is_ticket(const job& j) noexcept { return &j.ops() == &ticket_ops; }
 bool ticket_is_stale(const job& j) noexcept {
-  return is_ticket(j) && (static_cast<task_node*>(j.pointer())->state.load(relaxed) & phase) != queued;
+  return is_ticket(j) && !states::is_unstarted(static_cast<task_node*>(j.pointer())->state);
 }
 
 job node_ticket(task_node& n) noexcept {
@@ -263,24 +258,18 @@ outcome node_wait(task_node& n, time_point until) noexcept {
   worker* const w = worker::current();
   if (w != nullptr && &w->owner == &c && (n.state.load(relaxed) & in_place) != 0 && node_try_run(n)) return outcome_ok;
   if (w != nullptr)
-    for (running_node* r = w->running.load(relaxed); r != nullptr; r = r->outer)
+    for (const running_nodes::entry* r = w->running.top(); r != nullptr; r = r->outer)
       if (r->node == &n) return outcome_of(errc::starved);  // a task that waits for itself
   // Bound to a worker that is in the middle of this very wait: it could never start.
   if (w != nullptr && &w->owner == &c && bound_to(n) == static_cast<std::int32_t>(w->index) &&
-      (n.state.load(relaxed) & phase) == queued)
+      states::is_unstarted(n.state))
     return outcome_of(errc::starved);
   // Short: the usual task is over within a wake-up's time.
   for (const std::uint64_t end = ticks() + ticks_of(w != nullptr ? 5'000 : 2'000); ticks() < end; cpu_relax())
     if (is_done(n)) return outcome_ok;
   const auto park = [&](std::int64_t ns) {
     const time_point limit = ns == forever ? until : std::min(until, clock_type::now() + std::chrono::nanoseconds(ns));
-    for (;;) {
-      std::uint32_t seen = n.state.load(acquire);  // [done] ← finish
-      if ((seen & phase) == done) return true;
-      if ((seen & waited) == 0 && !n.state.compare_exchange_weak(seen, seen | waited, relaxed, relaxed)) continue;
-      futex_wait(n.state, seen | waited, until_ns(limit));
-      if (limit != time_point::max() && clock_type::now() >= limit) return is_done(n) || clock_type::now() >= until;
-    }
+    return states::sleep(n.state, [limit] { return until_ns(limit); }) || until_ns(until) == 0;
   };
   const std::int32_t bound = bound_to(n);
   if (w != nullptr && &w->owner == &c && bound >= 0) {
@@ -290,7 +279,7 @@ outcome node_wait(task_node& n, time_point until) noexcept {
       if (ns != forever) return park(ns);
       for (std::int64_t slice = 1'000'000;; slice = std::min<std::int64_t>(slice * 2, 100'000'000)) {
         if (park(slice)) return true;
-        starved = (n.state.load(relaxed) & phase) == queued && c.slot(static_cast<unsigned>(bound))->waits.load(relaxed);
+        starved = states::is_unstarted(n.state) && c.slot(static_cast<unsigned>(bound))->waits.load(relaxed);
         if (starved) return true;
       }
     });
@@ -306,7 +295,7 @@ outcome node_wait(task_node& n, time_point until) noexcept {
 std::stop_token current_token() noexcept {
   worker* const w = worker::current();
   if (w == nullptr) return {};
-  running_node* const n = w->running.load(relaxed);
+  const running_nodes::entry* const n = w->running.top();
   return n != nullptr ? node_token(*n->node) : w->owner.stop_all.get_token();
 }
 

@@ -313,6 +313,7 @@ void rank_siblings(std::vector<cpu>& cpus) {
     by_core[i]->smt_rank = i > 0 && by_core[i - 1]->core == by_core[i]->core ? by_core[i - 1]->smt_rank + 1 : 0;
 }
 
+#if !defined(WEIR_SIM)  // a simulation has its own machine
 topology discover_topology(const std::string& root) {
   topology t = flat_topology(allowed_cpus(), cpu_quota(root));
 #if defined(WEIR_HWLOC) && WEIR_HWLOC
@@ -321,6 +322,7 @@ topology discover_topology(const std::string& root) {
 #endif
   return t;
 }
+#endif
 
 std::vector<int> pin_plan(const topology& t, unsigned workers, pin_mode mode, bool first_runtime) {
   const std::size_t n = t.cpus.size();

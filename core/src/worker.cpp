@@ -1,9 +1,6 @@
 #include "worker.hpp"
 
-#include <cstdio>
-#include <ctime>
-
-#include <sys/prctl.h>
+#include "system.hpp"
 
 namespace weir {
 inline namespace v0 {
@@ -14,28 +11,23 @@ constinit thread_local worker_base* this_worker = nullptr;
 namespace {
 
 // Tuning, each with the bench that it comes from.
-constexpr double tiny_batch_ns = 4'000;     // submit/1: a batch shall not take longer than a wake-up costs
+constexpr double tiny_batch_ns = 16'000;    // batch/latch: a claim costs half a microsecond, contended
 constexpr double first_force_ns = 3'000;    // fork/long_leaf: a bell that nobody answered for so long is not heard
 constexpr double force_again_ns = 40'000;
 constexpr double spin_floor_ns = 1'000;     // idle/one_per_ms: what an unpaid spin shrinks to
 constexpr std::size_t drains_from = 4;      // batches of so many: the tasks are tiny, and this worker looks often
-constexpr std::size_t gather_below = 16;
+constexpr std::size_t gather_below = 48;
 constexpr double gather_ns = 1'000;          // submit/1
-constexpr double recent_claim_ns = 100'000;
+constexpr double least_shared_ns = 250, worth_a_wake_ns = 40'000;  // batch/latch: by then the submitter has left his processor
+constexpr unsigned watch_after = 16;         // ping_pong: batches, without a sleep between them
+constexpr double recent_look_ns = 60'000;
+constexpr double stuck_ns = 40'000;          // burst/behind_running: batches are sized to take less
+constexpr std::uint64_t stream_task_ns = 1000;  // ping_pong: of a stream thinner than this the watcher looks more often
 constexpr unsigned nap_after = 6;           // unpaid steals in a row, with growing pauses, before a nap
 constexpr std::int64_t nap_ns = 250'000;
-constexpr std::int64_t watch_ns = 100'000, longest_watch_ns = 400'000;  // submit/1: a watch costs a context switch each
+constexpr std::int64_t watch_ns = 60'000, longest_watch_ns = 500'000;  // submit/1: a watch costs a context switch each
 
 constexpr bool power_of_two(unsigned n) noexcept { return (n & (n - 1)) == 0; }
-
-double measure_ticks() noexcept {
-  const auto t0 = clock_type::now();
-  const std::uint64_t c0 = ticks();
-  while (clock_type::now() - t0 < std::chrono::milliseconds(2)) cpu_relax();
-  const std::uint64_t c1 = ticks();
-  return static_cast<double>(c1 - c0) /
-         static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(clock_type::now() - t0).count());
-}
 
 }  // namespace
 
@@ -64,8 +56,7 @@ worker::worker(core& c, unsigned i, bool is_spare)
 void worker::main(int cpu) noexcept {
   this_worker = this;
   heap.adopt();
-  if (cpu >= 0) pin_this_thread(cpu);
-  prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul);
+  thread_settle(cpu);
   if (owner.opts.on_thread_start != nullptr) owner.opts.on_thread_start(static_cast<int>(index));
   if (spare) wait_for_duty();
   loop();
@@ -89,7 +80,7 @@ void worker::loop() noexcept {
     }
     if (spare && on_duty.load(relaxed) != duty::on) [[unlikely]] {
       hand_claimed_back();
-      if ((bits & attention::quiesce) != 0) owner.check_quiescent();
+      owner.tell_if_asked();
       wait_for_duty();
       continue;
     }
@@ -123,7 +114,7 @@ bool worker::attend(std::uint32_t bits, bool searching) noexcept {
       started.add();
       e->run(*e);
       count_end(outcome_ok);
-      finish_entry(*e, entry_done);
+      entries::finish(*e, entry_done);
       return true;
     }
   }
@@ -180,7 +171,7 @@ bool worker::claim() noexcept {
     for (const std::uint64_t end = now + ticks_of(gather_ns); now < end; now = ticks()) cpu_relax();
   const unsigned bound = owner.opts.starvation_bound;
   const bool mixed = mixed_ || (owner.attention_bits() & attention::side_lanes) != 0;
-  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, mixed ? bound / 8 : bound / 4));
+  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, mixed ? bound / 8 : bound / 4 * 3));
   std::size_t n = 0;
   unsigned from = 0;
   for (unsigned s = 0; s <= local_source && n == 0; ++s)
@@ -205,11 +196,23 @@ bool worker::claim() noexcept {
   claimed.refill(batch_, n);
   batch_size_ = n;
   batch_start_ = now;
-  owner.last_claim_.store(now, relaxed);
+  note_look(now);
+  if (n < most) full_since_ = 0;
   if (n > 1) {  // what is hidden behind the first needs somebody who looks after it
     os_atomics::fence_seq_cst();  // [watch] ↔ begin_watch
-    if (!owner.idle.watched() && !owner.idle.searched() && owner.idle.any_parked()) owner.wake_one();
+    if (!owner.idle.searched() && owner.idle.any_parked() && (!owner.idle.watched() || (n == most && worth_a_wake(now))))
+      owner.wake_one();
   }
+  return true;
+}
+
+// The queue has been full for a while, so what waits there is worth another worker's wake-up. For tasks shorter than the
+// handing over of one it never is.
+bool worker::worth_a_wake(std::uint64_t now) noexcept {
+  if (each_ < ticks_of(least_shared_ns)) return false;
+  if (full_since_ == 0) full_since_ = now;
+  if (now - full_since_ < ticks_of(worth_a_wake_ns)) return false;
+  full_since_ = now;
   return true;
 }
 
@@ -219,10 +222,15 @@ void worker::measure(std::uint64_t now) noexcept {
   const double each = static_cast<double>(now - batch_start_) / static_cast<double>(batch_size_);
   const double tiny = tiny_batch_ns * ticks_per_ns();
   if (each * static_cast<double>(limit_) * 2 < tiny) limit_ = std::min<std::size_t>(limit_ * 2, run_queue<os_atomics>::capacity);
-  else if (each * static_cast<double>(limit_) > tiny) limit_ = std::max<std::size_t>(1, static_cast<std::size_t>(tiny / each));
+  else if (each * static_cast<double>(limit_) > tiny) limit_ = std::max<std::size_t>({1, limit_ / 2, static_cast<std::size_t>(tiny / each)});
   batch_size_ = 0;
+  each_ = static_cast<std::uint64_t>(each);
   if (!os_atomics::asymmetric()) limit_ = 1;  // nobody could force out what a larger batch hides
-  if (const bool d = limit_ >= drains_from; d != drains.load(relaxed)) drains.store(d, relaxed);
+  const bool d = limit_ >= (drains.load(relaxed) ? 2 : drains_from);  // one slow task is no reason to wake others
+  if (d != drains.load(relaxed)) drains.store(d, relaxed);
+  // A stream of tiny tasks: with a watcher, publishers need not look who searches.
+  tiny_batches_ = d ? tiny_batches_ + 1 : 0;
+  if (tiny_batches_ % 64 == watch_after && !owner.idle.watched() && owner.idle.any_parked()) owner.wake_one();
 }
 
 bool worker::has_work(bool forks_too) const noexcept {
@@ -230,30 +238,60 @@ bool worker::has_work(bool forks_too) const noexcept {
   if ((bits & attention::stop) != 0) return true;
   if ((bits & attention::paused) != 0) return false;
   if (has_mail.load(relaxed) || !owner.queues_empty()) return true;
+  const std::uint64_t now = ticks();
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) {
     const worker& v = *owner.slot(i);
     if (&v == this) continue;
-    if (stuck(v) || (forks_too && v.forks.visible())) return true;
+    if (stuck(v, now) || (forks_too && v.forks.visible())) return true;
   }
   return false;
 }
 
-// Jobs that v has claimed wait for a task that has been running since this worker began to search.
-bool worker::stuck(const worker& v) const noexcept {
-  return v.claimed.visible() && v.started.get() == seen_[v.index];
-}
-bool worker::drain_goes_on() const noexcept {
-  if (!somebody_drains() || owner.attention_bits() != 0) return false;
-  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
-    if (i != index && stuck(*owner.slot(i))) return false;
-  return true;
+// Jobs that v has claimed wait for a task that takes longer than v's tasks of late.
+bool worker::stuck(const worker& v, std::uint64_t now) const noexcept {
+  return v.claimed.visible() && ticks_since(v.looked.load(relaxed), now) > ticks_of(stuck_ns);
 }
 
-bool worker::somebody_drains() const noexcept {
-  const bool recent = ticks() - owner.last_claim_.load(relaxed) < ticks_of(recent_claim_ns);
+void worker::note_look(std::uint64_t now) noexcept {
+  looked.store(now, relaxed);
+  owner.last_claim_.store(now, relaxed);
+}
+
+bool worker::somebody_hides() const noexcept {
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
-    if (i != index && (owner.slot(i)->claimed.visible() || (owner.slot(i)->drains.load(relaxed) && recent))) return true;
+    if (i != index && owner.slot(i)->claimed.visible()) return true;
   return false;
+}
+
+// Another worker takes tiny tasks in batches, or has just done so: it will see what comes next sooner than one that must
+// be woken.
+bool worker::somebody_drains() const noexcept {
+  const std::uint64_t now = ticks();
+  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) {
+    const worker& v = *owner.slot(i);
+    if (&v == this) continue;
+    if (v.claimed.visible() || (v.drains.load(relaxed) && ticks_since(v.looked.load(relaxed), now) < ticks_of(recent_look_ns))) return true;
+  }
+  return false;
+}
+
+// Of several who drain, the first goes on looking when there is nothing more.
+bool worker::senior_drains() const noexcept {
+  const std::uint64_t now = ticks();
+  for (unsigned i = 0; i < index; ++i) {
+    const worker& v = *owner.slot(i);
+    if (v.drains.load(relaxed) && ticks_since(v.looked.load(relaxed), now) < ticks_of(recent_look_ns)) return true;
+  }
+  return false;
+}
+
+// The watcher's question after each nap.
+bool worker::drain_goes_on() const noexcept {
+  if (!somebody_drains() || owner.attention_bits() != 0) return false;
+  const std::uint64_t now = ticks();
+  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
+    if (i != index && stuck(*owner.slot(i), now)) return false;
+  return true;
 }
 
 void worker::ring_all() noexcept {
@@ -262,9 +300,13 @@ void worker::ring_all() noexcept {
 }
 
 void worker::leave_search() noexcept {
-  if (owner.idle.leave_with_work() && !(owner.idle.watched() && limit_ >= drains_from) &&
-      (!claimed.owner_empty() || has_work(true)) && owner.wake_one())
-    return;
+  if (owner.idle.leave_with_work()) {
+    // Whoever claimed jobs while this worker searched left it to this one to look after what he hides.
+    const bool watched = owner.idle.watched();
+    if (!(watched && drains.load(relaxed)) && (claimed.owner_hides() || has_work(true) || (!watched && somebody_hides())) &&
+        owner.wake_one())
+      return;
+  }
   if (owner.idle.any_hungry()) ring_all();  // nobody searches now: the next fork shall wake one
 }
 
@@ -282,7 +324,7 @@ bool worker::steal_once(bool force_now) noexcept {
     if (steal_forks_of(v, 0, force_now, nullptr)) return true;
     job j;
     steal_outcome o = v.claimed.steal(j);
-    if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric() && stuck(v)) {
+    if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric() && stuck(v, ticks())) {
       o = v.claimed.force(j);
       if (o == steal_outcome::stolen) forced.add();
     }
@@ -298,21 +340,22 @@ bool worker::steal_once(bool force_now) noexcept {
 
 // Looks for work until there is some, it is time to stop, or the spin budget is spent and the worker has slept.
 void worker::search() noexcept {
-  os_atomics::light_or_full_fence();  // [quiesce] ↔ wait_quiescent
-  if ((owner.attention_bits() & attention::quiesce) != 0) owner.check_quiescent();
+  owner.tell_if_asked();
   owner.idle.enter_search();
+  // Brought forward by a round that ended because there is work after all: that may be work which only force gets.
+  std::uint64_t force_at = ticks() + ticks_of(first_force_ns);
   for (;;) {
-    const bool may_spin = owner.idle.searchers() <= (owner.worker_count + 1) / 2;
-    for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) seen_[i] = owner.slot(i)->started.get();
+    // Who drains tiny tasks goes on looking for them; all others leave that to him.
+    const bool incumbent = drains.load(relaxed) && !senior_drains();
+    const bool may_spin = incumbent || (owner.idle.searchers() <= (owner.worker_count + 1) / 2 && !somebody_drains());
     const std::uint64_t t0 = ticks(), spin_end = t0 + (may_spin ? spin_ : 0);
-    std::uint64_t force_at = t0 + ticks_of(first_force_ns);
     for (unsigned n = 0;; ++n) {
       const std::uint32_t bits = owner.attention_bits();
       if ((bits & attention::stop) != 0 || (spare && on_duty.load(relaxed) != duty::on)) return leave_search();
       if ((bits & attention::paused) != 0) break;
       if (!claimed.owner_empty()) return leave_search();  // a pause came between the claim and the start
       const std::uint64_t now = ticks();
-      if (limit_ >= drains_from) owner.last_claim_.store(now, relaxed);
+      if (incumbent) note_look(now);
       if ((bits & (attention::entries | attention::mail)) != 0 && attend(bits, true)) return;
       if (n == 0 || !owner.lanes[static_cast<std::size_t>(lane::normal)].empty() || !owner.local.empty() ||
           (bits & attention::side_lanes) != 0) {
@@ -326,9 +369,11 @@ void worker::search() noexcept {
       if (force_now) force_at = now + ticks_of(force_again_ns);
       if (n == 0 || (n >= 32 && power_of_two(n))) ring_all();
       if (now >= spin_end) break;
+      if ((n & 31) == 8) thread_yield();  // batch/latch: the submitter may be waiting for this very processor
       cpu_relax();
     }
-    sleep(unpaid_ >= nap_after);
+    if (sleep(unpaid_ >= nap_after)) force_at = ticks() + ticks_of(first_force_ns);
+    else force_at = std::min(force_at, ticks());
     if ((owner.attention_bits() & attention::stop) != 0) return leave_search();
   }
 }
@@ -362,34 +407,41 @@ void worker::longer_spin() noexcept {
   spin_ = std::min(spin_ * 2, ticks_of(1000.0 * static_cast<double>(owner.opts.spin.count())));
 }
 
-// From searching to searching, with a sleep between if nothing is there. A nap is for whoever found only crumbs: forks do
+// From searching to searching, with a sleep between if nothing is there. False: it did not sleep, or it watched and what
+// it saw made it stop. A nap is for whoever found only crumbs: forks do
 // not wake it, and it ends by itself.
-void worker::sleep(bool nap) noexcept {
+bool worker::sleep(bool nap) noexcept {
   if (!nap) ring_all();
   owner.idle.prepare(index, nap);
-  if (has_work(!nap)) return rise();
-  limit_ = 1;
+  if (has_work(!nap)) return rise(), false;
   drains.store(false, relaxed);
+  tiny_batches_ = 0;
   std::int64_t ns = nap ? nap_ns : forever;
   owner.idle.begin_watch();
   const bool watch = somebody_drains();  // [watch] ↔ claim
   if (watch) {
     if (!nap) ns = watch_ns_;
-    watch_ns_ = std::min(watch_ns_ * 2, longest_watch_ns);
   } else {
     owner.idle.end_watch();
     watch_ns_ = watch_ns;
-    if (has_work(!nap)) return rise();  // the hint was weak for a moment
+    // The hint was weak for a moment, and who claimed jobs meanwhile may have left them to this watch.  [watch]
+    if (has_work(!nap) || somebody_drains()) return rise(), false;
   }
   parks.add();
   if (owner.opts.obs != nullptr) owner.opts.obs->on_park(static_cast<int>(index));
   const std::uint64_t t0 = ticks();
   if (watch) {
     // As long as the one that is watched goes on, sleep on: a watcher that searched would only take its work away.
-    do
-      for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) seen_[i] = owner.slot(i)->started.get();
-    while (!bed.park(std::exchange(ns, watch_ns_ = std::min(watch_ns_ * 2, longest_watch_ns))) && drain_goes_on());
+    std::uint64_t before = owner.started_by_workers();
+    bool told;
+    while (!(told = bed.park(ns)) && drain_goes_on()) {
+      const std::uint64_t now = owner.started_by_workers();
+      watch_ns_ = (now - before) * stream_task_ns >= static_cast<std::uint64_t>(ns) ? std::min(watch_ns_ * 2, longest_watch_ns) : watch_ns;
+      before = now;
+      ns = watch_ns_;
+    }
     owner.idle.end_watch();
+    if (!told && !has_work(!nap) && !somebody_drains()) bed.park(nap ? nap_ns : forever);
   } else {
     bed.park(ns);
   }
@@ -401,6 +453,7 @@ void worker::sleep(bool nap) noexcept {
   else spin_ = std::max(std::min(ticks_of(spin_floor_ns), ticks_of(longest)), spin_ / 2);
   unpaid_ = nap ? nap_after - 2 : 0;
   if (owner.idle.relax_hint() && has_work(true)) owner.wake_one();
+  return !watch;
 }
 
 // Awake, for whatever reason (tokens may be stale): takes itself back into the search, unless a waker has done that; then

@@ -4,6 +4,7 @@
 
 #include "core.hpp"
 #include "parker.hpp"
+#include "running_list.hpp"
 #include "run_queue.hpp"
 
 #include <weir/detail/worker.hpp>
@@ -19,11 +20,7 @@ namespace detail {
 // A spare: waits for work, stands in for a worker, or is to go off duty.
 enum class duty : std::uint8_t { none, on, dismissed };
 
-// Tasks that run inside of each other, innermost first; lives on the stack of the run.
-struct running_node {
-  task_node* node;
-  running_node* outer;
-};
+using running_nodes = running_list<os_atomics, task_node>;  // those that have a node
 
 class worker final : public worker_base {
  public:
@@ -75,11 +72,11 @@ class worker final : public worker_base {
   std::unique_ptr<inject_queue::producer> lane_producers[lane_count];
   inject_queue::consumer normal_consumer, local_consumer;
   slab_heap heap;
-  atomic<running_node*> running{nullptr};  // innermost running task that has a node
-  atomic<bool> inspected{false};             // request_stop() looks at it: the node must not go away
+  running_nodes running;
   atomic<const char*> current_name{nullptr};
   pthread_t thread{};
   bool unstarted = false, joined = false;      // under spare_mutex_
+  atomic<std::uint64_t> looked{0};        // ticks: its last look at the queues, while it drains
   atomic<bool> drains{false};             // takes tiny tasks in batches: looks at the queues every few microseconds
   atomic<duty> on_duty{duty::none};
   atomic<bool> waits{false};              // asleep in a wait: what is bound to it cannot start            // spares: stand in for a worker that sleeps in a wait
@@ -95,18 +92,23 @@ class worker final : public worker_base {
   atomic<bool> has_mail{false};
 
  private:
+  friend class diagnosis;
   static constexpr unsigned local_source = lane_count;
   void loop() noexcept;
   bool attend(std::uint32_t bits, bool searching = false) noexcept;
   bool claim() noexcept;
   void measure(std::uint64_t now) noexcept;
+  bool worth_a_wake(std::uint64_t now) noexcept;
+  bool senior_drains() const noexcept;
+  bool somebody_hides() const noexcept;
   std::size_t take_lane(lane l, std::size_t n) noexcept;
   std::size_t take_source(unsigned source, std::size_t n) noexcept;
   void search() noexcept;
   bool has_work(bool forks_too) const noexcept;
   bool steal_once(bool force_now) noexcept;
   void ring_all() noexcept;
-  bool stuck(const worker& v) const noexcept;
+  bool stuck(const worker& v, std::uint64_t now) const noexcept;
+  void note_look(std::uint64_t now) noexcept;
   bool somebody_drains() const noexcept;
   bool drain_goes_on() const noexcept;
   void run_fork(fork_job& j) noexcept;
@@ -114,27 +116,31 @@ class worker final : public worker_base {
   void sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept;
   void leave_search() noexcept;
   void longer_spin() noexcept;
-  void sleep(bool nap) noexcept;
+  bool sleep(bool nap) noexcept;
   void rise() noexcept;
 
   // Batch sizes follow the measured time of a task; see claim().
   job batch_[run_queue<os_atomics>::capacity];
   std::size_t limit_ = 1, batch_size_ = 0;
-  std::uint64_t batch_start_ = 0;
+  std::uint64_t batch_start_ = 0, each_ = 0;  // ticks; the mean task of the last batch
+  std::uint64_t full_since_ = 0;
   unsigned age_[lane_count + 1]{};  // starts since a source was served last; the local queue is the last one
   unsigned last_source_ = 0, same_source_ = 0;
   bool mixed_ = false;        // several sources are in use
   std::uint64_t spin_ = 0;    // ticks, adaptive
+  unsigned tiny_batches_ = 0;  // in a row, since it woke
   unsigned unpaid_ = 0;       // steals in a row that took longer than they ran
   std::uint64_t children_ = 0;
-  std::int64_t watch_ns_ = 100'000;
-  std::uint64_t seen_[max_slots]{};  // others' starts when this worker began to search
+  std::int64_t watch_ns_ = 60'000;
   std::uint64_t rng_;
 };
 
 // Ticks in a nanosecond, measured once.
 double ticks_per_ns() noexcept;
 inline std::uint64_t ticks_of(double ns) noexcept { return static_cast<std::uint64_t>(ns * ticks_per_ns()); }
+
+// Ticks from `then`, as another thread noted it, to `now`, which may have been read a little earlier.
+inline std::uint64_t ticks_since(std::uint64_t then, std::uint64_t now) noexcept { return now > then ? now - then : 0; }
 
 // Nanoseconds until t for a futex: forever, or >= 0.
 std::int64_t until_ns(time_point t) noexcept;

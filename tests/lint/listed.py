@@ -25,6 +25,8 @@ def expect(build, folder, pattern, name=lambda p: p.name):
 expect('core', 'core/src', '*.cpp')
 expect('core', 'core/include/weir', '*.hpp')
 expect('core', 'core/include/weir/detail', '*.hpp')
+expect('core/sim', 'core/sim', '*.cpp')
+expect('tests/sim', 'tests/sim', '*.cpp')
 expect('tests/unit', 'tests/unit', '*_test.cpp', lambda p: p.name[:-len('_test.cpp')])
 expect('tests/stress', 'tests/stress', '*_stress.cpp', lambda p: p.name[:-len('_stress.cpp')])
 expect('tests/example', 'tests/example', '*.cpp', lambda p: p.stem)

@@ -1,4 +1,4 @@
-// How often operator new was called, by any thread, while a count was being taken. Needs allocations.cpp.
+// How often operator new was called, by any thread, while a count was being taken; and calls that fail. Needs allocations.cpp.
 #pragma once
 
 #include <cstddef>
@@ -25,5 +25,27 @@ class failing_allocations {
   failing_allocations(const failing_allocations&) = delete;
   failing_allocations& operator=(const failing_allocations&) = delete;
 };
+
+/// Blocks of operator new that are out.
+std::size_t live_allocations() noexcept;
+
+/// While it lives, the n-th allocation of any thread fails (1: the first), and with `and_all_after` those after it.
+class nth_allocation_fails {
+ public:
+  explicit nth_allocation_fails(std::size_t n, bool and_all_after = false) noexcept;
+  ~nth_allocation_fails();
+  nth_allocation_fails(const nth_allocation_fails&) = delete;
+  nth_allocation_fails& operator=(const nth_allocation_fails&) = delete;
+  bool happened() const noexcept;
+};
+/// What this thread allocates while it lives is the test's own business: it does not count for nth_allocation_fails.
+class own_allocations {
+ public:
+  own_allocations() noexcept;
+  ~own_allocations();
+  own_allocations(const own_allocations&) = delete;
+  own_allocations& operator=(const own_allocations&) = delete;
+};
+bool allocation_is_to_fail() noexcept;  // for faults.cpp
 
 }  // namespace test

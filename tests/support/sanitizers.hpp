@@ -29,5 +29,11 @@ inline constexpr bool asan = true;
 inline constexpr bool asan = false;
 #endif
 inline constexpr bool sanitized = tsan || asan;
+// The chaos build: every atomic may take a while.
+#if defined(WEIR_SEAM)
+inline constexpr bool slow = true;
+#else
+inline constexpr bool slow = sanitized;
+#endif
 
 }  // namespace test

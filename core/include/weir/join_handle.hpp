@@ -24,14 +24,14 @@ class [[nodiscard]] join_handle {
   join_handle(join_handle&& o) noexcept
       : node_(std::exchange(o.node_, nullptr)),
         take_(o.take_),
-        early_(std::exchange(o.early_, errc::invalid)),
+        early_(std::exchange(o.early_, errc{})),
         cause_(std::exchange(o.cause_, nullptr)) {}
   join_handle& operator=(join_handle&& o) noexcept {
     if (this != &o) {
       detach();
       node_ = std::exchange(o.node_, nullptr);
       take_ = o.take_;
-      early_ = std::exchange(o.early_, errc::invalid);
+      early_ = std::exchange(o.early_, errc{});
       cause_ = std::exchange(o.cause_, nullptr);
     }
     return *this;
@@ -44,17 +44,20 @@ class [[nodiscard]] join_handle {
   result<T> get() { return get_until(time_point::max()); }
   /// The same with a limit: errc::timeout leaves the handle valid.
   result<T> get_until(time_point until) {
-    if (node_ == nullptr) return weir::error{std::exchange(early_, errc::invalid), std::exchange(cause_, nullptr), 1};
+    if (node_ == nullptr) {
+      const errc e = std::exchange(early_, errc{});
+      return weir::error{e == errc{} ? errc::invalid : e, std::exchange(cause_, nullptr), 1};
+    }
     const detail::outcome out = detail::node_wait(*node_, until);
     if (out != detail::outcome_ok) return static_cast<errc>(out);
     result<T> r = take();
     detail::node_release(*std::exchange(node_, nullptr));
-    early_ = errc::invalid;
+    early_ = errc{};
     return r;
   }
   /// True when get() would not wait. False for an empty handle; a task that was refused is ready with its error.
   bool ready() const noexcept {
-    if (node_ == nullptr) return early_ != errc::invalid;
+    if (node_ == nullptr) return early_ != errc{};
     return (node_->state.load(detail::acquire) & detail::node_state::phase) == detail::node_state::done;  // [done]
   }
   /// An unstarted task completes with errc::cancelled at once; a running one sees its stop token fire.
@@ -64,10 +67,10 @@ class [[nodiscard]] join_handle {
   /// Lets the task run unobserved.
   void detach() noexcept {
     if (node_ != nullptr) detail::node_detach(*std::exchange(node_, nullptr));
-    early_ = errc::invalid;
+    early_ = errc{};
     cause_ = nullptr;
   }
-  bool valid() const noexcept { return node_ != nullptr || early_ != errc::invalid; }
+  bool valid() const noexcept { return node_ != nullptr || early_ != errc{}; }
 
  private:
   friend class runtime;
@@ -79,7 +82,7 @@ class [[nodiscard]] join_handle {
 
   detail::task_node* node_ = nullptr;
   take_fn take_ = nullptr;
-  errc early_ = errc::invalid;
+  errc early_{};  // why the task was refused; none: it was not, or the handle is empty
   std::exception_ptr cause_{};
 };
 

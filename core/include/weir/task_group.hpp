@@ -67,7 +67,7 @@ struct group_node_of final : group_node {
     auto& me = self(n);
     group_started(me);
     errc code = e;
-    std::exception_ptr cause;
+    std::exception_ptr cause = unrun_error(e).cause;
     destroy_callable(me, code, cause);
     group_ended(me, e, std::move(cause));
   }

@@ -9,4 +9,5 @@
 #include <weir/options.hpp>
 #include <weir/parallel.hpp>
 #include <weir/runtime.hpp>
+#include <weir/sim.hpp>
 #include <weir/task_group.hpp>

@@ -57,10 +57,14 @@ struct std_atomics {
   static void heavy_fence() noexcept { detail::heavy_fence(); }
   static bool asymmetric() noexcept { return asymmetric_fences(); }
   static void pause() noexcept { cpu_relax(); }
+  static void foreign_call() noexcept {}  // before a call into a library that has no seam of its own
 };
 
 // The seam that this build of the library stands on. A build for simulation or chaos names a header of its own that
 // defines `seam` in the place of the standard atomics; every program links one of these builds.
+#if defined(WEIR_SIM) && !defined(WEIR_SEAM)
+#define WEIR_SEAM <weir/detail/sim_atomics.hpp>
+#endif
 #if defined(WEIR_SEAM)
 }  // namespace detail
 }  // namespace v0

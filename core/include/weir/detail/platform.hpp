@@ -33,6 +33,11 @@ namespace detail {
 // Two lines: the adjacent-line prefetcher of x86-64 pulls them in pairs.
 inline constexpr std::size_t cache_line = 128;
 
+#if defined(WEIR_SIM)
+// A simulation (weir/sim.hpp) brings its own time: a pause may let another thread run, ticks are its nanoseconds.
+void cpu_relax(const char* file = __builtin_FILE(), int line = __builtin_LINE()) noexcept;
+std::uint64_t ticks() noexcept;
+#else
 inline void cpu_relax() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
@@ -53,6 +58,7 @@ inline std::uint64_t ticks() noexcept {
 #error "weir needs a tick counter for this architecture"
 #endif
 }
+#endif
 
 }  // namespace detail
 }  // namespace v0

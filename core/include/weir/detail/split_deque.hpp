@@ -24,9 +24,11 @@
 //   I4  a thief reads a slot before the CAS that makes the job its own, and uses what it read only after that CAS.
 //
 // Edges
-//   [publish]  push's store to head_ ↔ force's load of head_, and expose's CAS on state_ ↔ steal's load of state_:
-//              the job in the slot, and what it points at, are visible to the thief.
-//   [take]     steal's and force's CAS on state_ ↔ reclaim's: one job goes to one side; the loser sees the change.
+//   [publish]  push's store to head_ ↔ force's load of head_, and expose's and force's CAS on state_ ↔ steal's load of it:
+//              the job in the slot, and what it points at, are visible to the thief. pop's store is a release, too: C++20
+//              ends push's release sequence there, and a thief that reads it takes a job further down.
+//   [take]     steal's and force's CAS on state_ ↔ reclaim's acquire: one job goes to one side, and the thief has read the
+//              slot before the owner uses it again. No CAS acquires: the load before it has.
 //   [reset]    close's store and reclaim's CAS (new epoch) ↔ steal's and force's loads: who sees the new epoch sees the
 //              owner's split_ of that epoch too, so a trap is never set for an epoch that it does not belong to.
 //   [trap]     pop's light fence ↔ force's heavy fence: either the owner's pop sees the trap, or the thief's load of
@@ -90,8 +92,8 @@ class split_deque {
 
   /// Takes index h, the last one. true: it was private and is the owner's. false: ask reclaim(h).
   WEIR_ALWAYS_INLINE bool pop(index h) noexcept {
-    head_.store(h, relaxed);
-    A::light_fence();  // [trap] ↔ force
+    head_.store(h, release);  // [publish] → force
+    A::light_fence();         // [trap] ↔ force
     return split_.load(relaxed) <= h;
   }
 
@@ -107,7 +109,7 @@ class split_deque {
       const index ns = h < s && !stolen ? (t + s) / 2 : s;
       split_.store(ns, relaxed);
       // A new epoch in either case: it undoes a claim whose trap the store above has overwritten.
-      if (state_.compare_exchange_weak(p, make(t, ns, next_epoch(p)), acq_rel, acquire)) return !stolen;  // [take] [reset]
+      if (state_.compare_exchange_weak(p, make(t, ns, next_epoch(p)), release, acquire)) return !stolen;  // [take] [reset]
     }
   }
 
@@ -115,12 +117,14 @@ class split_deque {
   WEIR_NOINLINE bool expose() noexcept {
     const index pushed = head_.load(relaxed), n = pushed < Capacity ? pushed : Capacity;
     word p = state_.load(relaxed);
+    if (n <= split(p)) return false;
     for (;;) {
       const index t = tail(p), s = split(p);
-      if (n <= s) return false;
-      const index ns = (s + n + 1) / 2;
+      const bool hidden = n > s;  // thieves may force out everything between two rounds
+      const index ns = hidden ? (s + n + 1) / 2 : s;
       split_.store(ns, relaxed);
-      if (state_.compare_exchange_weak(p, make(t, ns, next_epoch(p)), seq_cst, relaxed)) return true;  // [publish] [reset]
+      // From here on a new epoch in either case, as in reclaim(): split_ must not stay behind the truth.
+      if (state_.compare_exchange_weak(p, make(t, ns, next_epoch(p)), release, relaxed)) return hidden;  // [publish] [reset]
     }
   }
 
@@ -140,7 +144,10 @@ class split_deque {
   }
   bool full(index h) const noexcept { return h >= Capacity; }
   bool rung() const noexcept { return bell_.load(relaxed) == 0; }
-  void silence() noexcept { bell_.store(Capacity, relaxed); }
+  /// Where nobody can force, the bell rings for ever: each push exposes what it can.
+  void silence() noexcept {
+    if (A::asymmetric()) bell_.store(Capacity, relaxed);
+  }
 
   // ---- anybody ----
   /// Asks the owner to expose at its next push. Reads before it writes: a bell that has rung costs no cache line.
@@ -162,7 +169,7 @@ class split_deque {
     if (t >= split(p) || t < lowest) return steal_outcome::empty;
     const value_type v = slots_[t].load();
     if (!still()) return steal_outcome::empty;
-    if (!state_.compare_exchange_strong(p, p + 1, acq_rel, relaxed)) return steal_outcome::lost;  // [take] ↔ reclaim
+    if (!state_.compare_exchange_strong(p, p + 1, release, relaxed)) return steal_outcome::lost;  // [take] ↔ reclaim
     out = v;
     return steal_outcome::stolen;
   }
@@ -174,7 +181,7 @@ class split_deque {
     word p = state_.load(acquire);  // [reset] ← reclaim, close
     const index s = split(p);
     if (claimed(p) || tail(p) < s || s < lowest || s >= Capacity || head_.load(relaxed) <= s) return steal_outcome::empty;
-    if (!state_.compare_exchange_strong(p, p | claim_bit, acq_rel, relaxed)) return steal_outcome::lost;  // [take] ↔ reclaim
+    if (!state_.compare_exchange_strong(p, p | claim_bit, relaxed, relaxed)) return steal_outcome::lost;
     p |= claim_bit;
     index seen = s;
     if (!split_.compare_exchange_strong(seen, trap, relaxed, relaxed) && seen != trap) {
@@ -190,7 +197,7 @@ class split_deque {
     const value_type v = slots_[s].load();
     const index last = n < Capacity ? n : Capacity;  // the slack slot is never anybody's but the owner's
     const word done = make(s + 1, (s + last + 1) / 2, p & epoch_mask);
-    if (!state_.compare_exchange_strong(p, done, acq_rel, relaxed)) return steal_outcome::lost;  // [take] ↔ reclaim
+    if (!state_.compare_exchange_strong(p, done, release, relaxed)) return steal_outcome::lost;  // [take] ↔ reclaim [publish] → steal
     out = v;
     return steal_outcome::stolen;
   }
@@ -204,6 +211,7 @@ class split_deque {
   }
 
  private:
+  friend class diagnosis;
   using word = std::uint64_t;
   static constexpr index trap = ~index{0};
   static constexpr word claim_bit = word{1} << 24;
@@ -223,7 +231,7 @@ class split_deque {
   alignas(cache_line) typename A::template atomic<index> split_{0};
   typename A::template atomic<index> head_{0};
   alignas(cache_line) typename A::template atomic<word> state_{0};
-  typename A::template atomic<index> bell_{Capacity};
+  typename A::template atomic<index> bell_{A::asymmetric() ? Capacity : 0};
   alignas(cache_line) Slot slots_[Capacity + 1];  // one more: push stores before it looks whether there is room
 };
 

@@ -48,6 +48,7 @@ WEIR_API extern const job_ops ticket_ops;  // run claims and runs, drop fails th
 // Gives the node its conditions (throws bad_alloc); the stop callback is armed only by arm(), after the ticket is queued.
 WEIR_API void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, std::uint32_t refs,
                         const task_options* opts);
+WEIR_API void node_undo_init(task_node& n) noexcept;  // of a node that nobody else has seen
 WEIR_API void node_arm(task_node& n) noexcept;
 WEIR_API void node_forget(task_node& n) noexcept;  // frees the conditions
 WEIR_API void node_abandon(task_node& n, std::uint32_t refs) noexcept;  // never queued: drops the callable and the references
@@ -63,6 +64,14 @@ WEIR_API outcome node_wait(task_node& n, time_point until) noexcept;
 bool is_ticket(const job& j) noexcept;
 bool ticket_is_stale(const job& j) noexcept;
 WEIR_API job node_ticket(task_node& n) noexcept;
+
+// Why a task never ran. `failed`: its ticket found no memory.
+inline weir::error unrun_error(errc e) noexcept {
+#if WEIR_EXCEPTIONS
+  if (e == errc::failed) return {e, std::make_exception_ptr(std::bad_alloc()), 1};
+#endif
+  return {e, {}, 1};
+}
 
 // F's place before the run, result<R>'s after it.
 template <class F, class R>
@@ -94,7 +103,7 @@ struct task_node_of final : task_node {
   static void fail(task_node& n, errc e) noexcept {
     auto& me = self(n);
     std::optional<result<R>> r;
-    r.emplace(weir::error{e, {}, 1});
+    r.emplace(unrun_error(e));
     destroy_callable(me, r);
     store(me, std::move(*r));
   }
@@ -130,14 +139,14 @@ struct task_node_of final : task_node {
   static task_node_of* make(core& c, auto&& f, std::uint32_t flags, std::uint32_t references, const task_options* opts) {
     void* p = allocate(c, sizeof(task_node_of), alignof(task_node_of));
     auto* n = ::new (p) task_node_of;
-    bool built = false;
+    bool begun = false;
     WEIR_TRY {
+      node_init(*n, c, ops_table, flags, references, opts);  // first: what it throws must not cost the caller the callable
+      begun = true;
       ::new (static_cast<void*>(std::addressof(n->s.callable))) F(std::forward<decltype(f)>(f));
-      built = true;
-      node_init(*n, c, ops_table, flags, references, opts);
     }
     WEIR_CATCH_ALL {
-      if (built) n->s.callable.~F();
+      if (begun) node_undo_init(*n);
       n->~task_node_of();
       deallocate(p, sizeof(task_node_of), alignof(task_node_of));
       WEIR_RETHROW;

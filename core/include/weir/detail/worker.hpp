@@ -14,7 +14,7 @@ struct fork_job;
 class core;
 
 // 4095 nested forks; deeper ones run inline, which costs parallelism only where 4095 older jobs are waiting anyway.
-using fork_deque = split_deque<std_atomics, pointer_slot<std_atomics, fork_job>, 4095>;
+using fork_deque = split_deque<seam, pointer_slot<seam, fork_job>, 4095>;
 
 // A fork that lives on its owner's stack. `word` tells where it is:
 //   the address of its run function     not started

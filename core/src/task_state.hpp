@@ -1,0 +1,79 @@
+// The words of a task that somebody can wait for: its phase, who holds it. Layer 1.
+//
+// State
+//   state   phase: queued → claimed → done, and waited, detached, counted, in_place (task_node.hpp)
+//   refs    holders: the ticket in the queue, the handle or group, whoever borrows it
+//
+// Invariants
+//   I1  one claim succeeds: its claimer alone touches the callable and stores the result, then says done.
+//   I2  a finished task whose handle is gone has its error reported once: by the finisher, if it finds `detached`, or by
+//       the handle, if it finds `done`.
+//   I3  whoever drops the last reference destroys the node, after everybody else's last use.
+//
+// Edges
+//   [claim]  claim's compare-exchange ↔ another's: one word, one winner. The callable itself came to each claimer by
+//            another way (the queue, the handle's thread, the group's lock), so nothing is published here.
+//   [done]   finish's fetch_or → the acquire loads of is_done, sleep and detach: the result is visible.
+//   [refs]   release's fetch_sub ↔ the last one's.
+//
+// Liveness of the wait: the waiter sets `waited` in the word that it sleeps on, so either finish's fetch_or sees the bit
+// and wakes, or the futex sees a changed word and does not sleep.
+#pragma once
+
+#include "futex.hpp"
+
+#include <weir/detail/task_node.hpp>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+template <class A>
+struct task_state {
+  using word = typename A::template atomic<std::uint32_t>;
+
+  static bool is_done(const word& w) noexcept { return (w.load(acquire) & node_state::phase) == node_state::done; }  // [done]
+  static bool is_unstarted(const word& w) noexcept { return (w.load(relaxed) & node_state::phase) == node_state::queued; }
+
+  /// True: the caller decides what becomes of the callable. `bits`: the state before.
+  static bool claim(word& w, std::uint32_t& bits) noexcept {
+    bits = w.load(relaxed);  // [claim] an old value only costs another round
+    do {
+      if ((bits & node_state::phase) != node_state::queued) return false;
+    } while (!w.compare_exchange_weak(bits, bits | node_state::claimed, relaxed, relaxed));  // [claim]
+    return true;
+  }
+
+  /// After the result is stored. True: the handle is gone, and the caller reports what nobody will read.
+  static bool finish(word& w) noexcept {
+    const std::uint32_t before = w.fetch_or(node_state::done, release);  // [done] → waiters, detach
+    if ((before & node_state::waited) != 0) A::wake(&w, 1 << 30);
+    return (before & node_state::detached) != 0;
+  }
+
+  /// The handle goes. True: the task had ended before, and the caller reports what nobody has read.
+  static bool detach(word& w) noexcept {
+    return (w.fetch_or(node_state::detached, acquire) & node_state::phase) == node_state::done;  // [done] ← finish
+  }
+
+  /// Sleeps until the task is done, or left() says 0 (nanoseconds; forever). What is_done says then.
+  template <class Left>
+  static bool sleep(word& w, Left&& left) noexcept {
+    for (;;) {
+      std::uint32_t seen = w.load(acquire);  // [done] ← finish
+      if ((seen & node_state::phase) == node_state::done) return true;
+      if ((seen & node_state::waited) == 0 && !w.compare_exchange_weak(seen, seen | node_state::waited, relaxed, relaxed)) continue;
+      const std::int64_t ns = left();
+      if (ns == 0) return is_done(w);
+      A::wait(w, seen | node_state::waited, ns);
+    }
+  }
+
+  static void add_ref(word& refs) noexcept { refs.fetch_add(1, relaxed); }  // [refs] the caller holds one already
+  /// Drops n references. True: they were the last ones.
+  static bool release_refs(word& refs, std::uint32_t n = 1) noexcept { return refs.fetch_sub(n, acq_rel) == n; }  // [refs]
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

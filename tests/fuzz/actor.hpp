@@ -1,0 +1,151 @@
+// A thread that interprets bytes as calls of the public API. The main one may also pause, shut the gate, keep groups and
+// start other actors; whatever could wait for ever it does only after it has let everybody go on.
+#pragma once
+
+#include "tasks.hpp"
+
+#include <optional>
+#include <thread>
+
+namespace fuzz {
+
+/// Submits from wherever it is called; returns what the runtime said. Accounts for the callable in each case.
+template <class F>
+weir::status give(weir::executor_ref to, world& w, std::uint32_t recipe, unsigned verb, const weir::task_options* o) {
+  const unsigned id = w.all.open(kind::plain, F::traceless);
+  if (id == books::none) return weir::errc::invalid;
+  F f{&w, id, recipe};
+  weir::status s = o == nullptr ? (verb == 0 ? to.submit(std::move(f)) : to.try_submit(std::move(f)))
+                                : (verb == 0 ? to.submit(std::move(f), *o) : to.try_submit(std::move(f), *o));
+  if (s) {
+    if constexpr (!F::traceless) require(!f.whole(), "accepted, but not taken", id);
+    w.all[id].accepted = true;
+  } else {
+    require(f.whole(), "a refused callable was touched", id, static_cast<unsigned>(s.error().code));
+    f.refuse();
+  }
+  return s;
+}
+
+/// The same with a handle; nothing when it was refused.
+template <class F>
+std::optional<handle> lend(weir::executor_ref to, world& w, std::uint32_t recipe, const weir::task_options* o) {
+  const unsigned id = w.all.open(kind::spawned, false);
+  if (id == books::none) return std::nullopt;
+  F f{&w, id, recipe};
+  handle out{o == nullptr ? to.spawn(std::move(f)) : to.spawn(std::move(f), *o), id};
+  if (!f.whole()) {
+    w.all[id].accepted = true;
+    return out;
+  }
+  require(out.h.ready(), "a refused task's handle is not ready", id);
+  f.refuse();
+  auto r = out.h.get();
+  require(!r, "a refused task has a value", id);
+  return std::nullopt;
+}
+
+/// A group's child. run() says nothing, so what is left in f tells whether the group took it: no plain values here.
+template <class F>
+bool add(weir::task_group& g, world& w, std::uint32_t recipe, bool try_only) {
+  static_assert(!F::traceless);
+  const unsigned id = w.all.open(kind::child, false);
+  if (id == books::none) return false;
+  F f{&w, id, recipe};
+  if (try_only) {
+    const bool ok = g.try_run(std::move(f));
+    require(ok == !f.whole(), "try_run: the answer and the callable do not fit", id, ok);
+    if (!ok) f.refuse();
+    else w.all[id].accepted = true;
+    return ok;
+  }
+  g.run(std::move(f));
+  if (f.whole()) f.refuse();
+  else w.all[id].accepted = true;
+  return true;
+}
+
+/// In the place of a plain value where only the callable itself tells what became of it.
+template <class F>
+using traced = std::conditional_t<F::traceless, ticket, F>;
+
+/// Picks one of the callables.
+template <class Call>
+auto with_callable(unsigned which, Call call) {
+  switch (which % 5) {
+    case 0: return call.template operator()<ticket>();
+    case 1: return call.template operator()<small>();
+    case 2: return call.template operator()<big_ticket>();
+    case 3: return call.template operator()<token_ticket>();
+    default: return call.template operator()<bad_end>();
+  }
+}
+
+class actor {
+ public:
+  actor(world& w, bytes in, bool main) : w_(w), in_(in), main_(main) {}
+
+  void run() {
+    while (!in_.empty()) step();
+  }
+  /// After the runtime has been shut down: every handle has its answer.
+  void finish_handles() {
+    for (handle& h : handles_) {
+      require(h.h.ready(), "after the shutdown a handle is not ready", h.id);
+      auto r = h.h.get();
+      check_answer(w_, h.id, r);
+    }
+    handles_.clear();
+  }
+  void drop_handles() { handles_.clear(); }
+  void drop_groups() { groups_.clear(); }
+  void join_sides() {
+    let_go();
+    for (std::thread& t : sides_) t.join();
+    sides_.clear();
+  }
+  bool has_sides() const { return !sides_.empty(); }
+  /// What is waited for can go on from here.
+  void let_go() {
+    if (!main_) return;
+    w_.set_gate(false);
+    if (paused_ && w_.rt) w_.rt->resume();
+    gate_closed_ = paused_ = quiet_ = false;
+  }
+  /// The gate alone: for calls that resume a paused runtime themselves, or must not wait for it.
+  void open_gate() {
+    w_.set_gate(false);
+    gate_closed_ = false;
+  }
+
+  void step();
+
+ private:
+  bool may_block() const { return !main_ || !(gate_closed_ || paused_); }
+  void submit();
+  void bulk();
+  void bomb();
+  void use_handle();
+  void use_group();
+  void shut_group_for_waiting();
+  void enter();
+  void rest();
+  void options_from(unsigned b, weir::task_options& o);
+  void held_changed(bool accepted, weir::errc code, unsigned n);
+
+  world& w_;
+  bytes in_;
+  bool main_;
+  std::vector<handle> handles_;
+  std::vector<std::unique_ptr<weir::task_group>> groups_;
+  std::vector<std::thread> sides_;
+  bool paused_ = false, gate_closed_ = false;
+  // Paused at rest, with no other thread about: what is accepted now is exactly what is queued.
+  bool quiet_ = false;
+  std::size_t held_ = 0;
+
+ public:
+  std::size_t capacity = 0;
+};
+
+}  // namespace fuzz

@@ -1,0 +1,323 @@
+// idle.hpp and parker.hpp together, used as worker.cpp, submit.cpp and fork.cpp use them: publish, search, park, watch.
+//
+// Jobs meet at a gate: the first sleeps until as many run at the same time as there are workers. So a worker that sleeps
+// while work is visible is a deadlock, which Relacy reports.
+#include "relacy.hpp"
+
+#include "idle.hpp"
+#include "parker.hpp"
+
+#include <weir/detail/split_deque.hpp>
+
+using namespace weir::detail;
+
+namespace {
+
+using A = model_atomics;
+
+// One producer's sub-queue with moodycamel's promises: what was enqueued before a fence is not missed after it.
+class one_queue {
+ public:
+  void enqueue() noexcept { tail_.store(tail_.load(relaxed) + 1, release); }
+  bool take() noexcept {
+    unsigned h = head_.load(relaxed);
+    while (h < tail_.load(acquire))
+      if (head_.compare_exchange_weak(h, h + 1, relaxed, relaxed)) return true;
+    return false;
+  }
+  bool empty() const noexcept { return head_.load(relaxed) >= tail_.load(relaxed); }
+
+ private:
+  A::atomic<unsigned> head_{0}, tail_{0};
+};
+
+// Opens when `n` have come.
+class gate {
+ public:
+  explicit gate(unsigned n) : missing_(n) {}
+  void pass() noexcept {
+    if (missing_.fetch_sub(1, acq_rel) == 1) {
+      open_.store(1, release);
+      for (unsigned i = 0; i < model::sleepers::most; ++i) A::wake(open_);
+      return;
+    }
+    while (open_.load(acquire) == 0) A::wait(open_, 0, forever);
+  }
+
+ private:
+  A::atomic<std::uint32_t> missing_, open_{0};
+};
+
+template <class Self, unsigned Workers, unsigned Others>
+struct idlers : model::test<Self, Workers + Others> {
+  static constexpr const char* files = "idle.hpp; parker.hpp";
+  idle_state<A> idle{Workers};
+  parker<A> bed[Workers];
+  A::atomic<bool> roused[Workers];
+  one_queue queues[2];  // one a publisher
+  A::atomic<unsigned> stop{0}, ended{0};
+
+  Self& self() { return static_cast<Self&>(*this); }
+
+  // ---- as core does it ----
+  void publish(unsigned from = 0) {
+    queues[from].enqueue();
+    A::light_fence();
+    if (const std::uint32_t h = idle.hint(); h != 0 && h != idle_state<A>::watched_hint && idle.should_wake()) wake_one();
+  }
+  bool wake_one(bool for_forks = false) {
+    const int i = idle.claim(for_forks);
+    if (i >= 0) rouse(static_cast<unsigned>(i));
+    return i >= 0;
+  }
+  void rouse(unsigned i) {
+    roused[i].store(true, release);
+    bed[i].unpark();
+  }
+  void stop_all() {
+    stop.store(1, relaxed);
+    A::fence_seq_cst();
+    for (unsigned i = 0; i < Workers; ++i)
+      if (idle.claim_one(i)) rouse(i);
+  }
+  bool queues_empty() const { return queues[0].empty() && queues[1].empty(); }
+  // ---- as worker does it ----
+  bool has_work(unsigned) { return stop.load(relaxed) != 0 || !queues_empty(); }
+  bool find(unsigned) { return queues[0].take() || queues[1].take(); }
+  void rise(unsigned me) {
+    if (idle.cancel(me)) return;
+    while (!roused[me].exchange(false, acquire)) bed[me].park();
+  }
+  void leave_search(unsigned me) {
+    if (idle.leave_with_work() && model::keeps("leave: look again") && self().has_work(me)) wake_one();
+  }
+  void sleep(unsigned me) {
+    idle.prepare(me, false);
+    if (model::keeps("park: re-check") && self().has_work(me)) return rise(me);
+    bed[me].park();
+    rise(me);
+    if (idle.relax_hint() && self().has_work(me)) wake_one();
+  }
+  // Works until `stop`.
+  void work(unsigned me) {
+    for (;;) {
+      if (self().find(me)) {
+        self().run(me);
+        continue;
+      }
+      idle.enter_search();
+      for (;;) {
+        if (stop.load(relaxed) != 0) return leave_search(me);
+        if (self().find(me)) break;
+        self().sleep(me);
+        A::pause();
+      }
+      leave_search(me);
+      self().run(me);
+    }
+  }
+  void end_one(unsigned of) {
+    if (ended.fetch_add(1, acq_rel) + 1 == of) stop_all();
+  }
+  void after() {
+    MODEL_CHECK(idle.searchers() == 0);
+    MODEL_CHECK(!idle.any_parked());
+    MODEL_CHECK(queues_empty());
+  }
+};
+
+struct idle_one_worker : idlers<idle_one_worker, 1, 1> {
+  static constexpr const char* fact = "a worker does not sleep through what an outside thread publishes";
+  static constexpr const char* steps = "park: re-check";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 40'000};
+  void run(unsigned) { end_one(2); }
+  void thread(unsigned i) {
+    if (i == 0) return idlers::work(0);
+    publish();
+    publish();
+  }
+};
+MODEL_ADD(idle_one_worker);
+
+struct idle_two_workers : idlers<idle_two_workers, 2, 1> {
+  static constexpr const char* fact = "no worker sleeps while published work waits and the other is busy";
+  static constexpr const char* steps = "leave: look again; park: re-check";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 60'000, .random = 80'000};
+  gate both{2};
+  void run(unsigned) {
+    both.pass();
+    end_one(2);
+  }
+  void thread(unsigned i) {
+    if (i < 2) return idlers::work(i);
+    publish();
+    publish();
+  }
+};
+MODEL_ADD(idle_two_workers);
+
+struct idle_two_publishers : idlers<idle_two_publishers, 2, 2> {
+  static constexpr const char* fact = "of two publishers at the same time none relies on a searcher that the other has used up";
+  static constexpr const char* steps = "leave: look again; park: re-check";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 40'000, .random = 80'000};
+  gate both{2};
+  void run(unsigned) {
+    both.pass();
+    end_one(2);
+  }
+  void thread(unsigned i) { i < 2 ? idlers::work(i) : publish(i - 2); }
+};
+MODEL_ADD(idle_two_publishers);
+
+// Worker 0 has been woken, finds that nobody sleeps and takes the hint back, finds work of its own and is busy for good.
+struct idle_relax : idlers<idle_relax, 2, 1> {
+  static constexpr const char* fact = "a hint that one worker takes back while another parks is up again when that one sleeps";
+  static constexpr const char* steps = "leave: look again";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 150'000, .random = 20'000};
+  void before() {
+    idle.enter_search();
+    idle.prepare(0, false);
+    idle.cancel(0);
+  }
+  void thread(unsigned i) {
+    if (i == 2) return publish();
+    if (i == 0) {
+      if (idle.relax_hint() && has_work(0)) wake_one();
+      return leave_search(0);
+    }
+    idle.enter_search();
+    while (!find(1)) {
+      sleep(1);
+      A::pause();
+    }
+    leave_search(1);
+  }
+};
+MODEL_ADD(idle_relax);
+
+// The second claim is of two jobs at once: the second hides behind the first, which goes on only when the second runs, too.
+struct idle_watch : idlers<idle_watch, 2, 1> {
+  static constexpr const char* fact = "a claimed job that is stuck behind a long one finds a watcher or wakes a worker";
+  static constexpr const char* steps = "watch: re-check; claim: look after the rest";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 40'000, .random = 60'000};
+  A::atomic<unsigned> claimed{0}, claims{0};
+  bool meets[2]{};  // by worker: the job that it runs is one of the two
+  gate both{2};
+
+  bool has_work(unsigned me) { return idlers::has_work(me) || claimed.load(relaxed) != 0; }
+  bool find(unsigned me) {
+    unsigned one = 1;
+    meets[me] = true;
+    if (claimed.load(relaxed) == 1 && claimed.compare_exchange_strong(one, 0, acquire, relaxed)) return true;
+    if (!idlers::find(me)) return false;
+    meets[me] = claims.fetch_add(1, relaxed) != 0;
+    if (!meets[me]) return true;
+    claimed.store(1, release);
+    A::fence_seq_cst();
+    if (model::keeps("claim: look after the rest") && !idle.watched() && !idle.searched() && idle.any_parked()) wake_one();
+    return true;
+  }
+  void sleep(unsigned me) {
+    idle.prepare(me, false);
+    if (has_work(me)) return rise(me);
+    idle.begin_watch();
+    const bool watch = claimed.load(relaxed) != 0;
+    if (!watch) {
+      idle.end_watch();
+      if (model::keeps("watch: re-check") && has_work(me)) return rise(me);
+    }
+    if (watch) {
+      while (!bed[me].park(1) && claimed.load(relaxed) == 0) {}
+      idle.end_watch();
+    } else {
+      bed[me].park();
+    }
+    rise(me);
+    if (idle.relax_hint() && has_work(me)) wake_one();
+  }
+  void run(unsigned me) {
+    if (meets[me]) both.pass();
+    end_one(3);
+  }
+  void thread(unsigned i) {
+    if (i < 2) return idlers::work(i);
+    publish();
+    publish();
+  }
+  void after() {
+    MODEL_CHECK(!idle.watched());
+    idlers::after();
+  }
+};
+MODEL_ADD(idle_watch);
+
+// Worker 0 forks and then waits in the first half until the second has begun elsewhere.
+struct idle_bell : idlers<idle_bell, 2, 0> {
+  static constexpr const char* fact = "a worker that rang and parked is woken by the next fork, or has seen it";
+  static constexpr const char* files = "split_deque.hpp; idle.hpp; parker.hpp";
+  static constexpr const char* steps = "park: re-check";
+  static constexpr auto modes = model::asymmetric_modes;  // without membarrier a fork may hide for the length of a leaf
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
+  struct job {
+    unsigned runs = 0;
+  };
+  split_deque<A, pointer_slot<A, job>, 2> forks;
+  job j;
+  gate both{2};
+
+  bool has_work(unsigned me) { return stop.load(relaxed) != 0 || (me == 1 && forks.visible()); }
+  bool find(unsigned me) {
+    if (me == 0) return false;
+    job* got = nullptr;
+    return forks.steal(got) == steal_outcome::stolen || forks.force(got) == steal_outcome::stolen;
+  }
+  void sleep(unsigned me) {
+    forks.ring();
+    idlers::sleep(me);
+  }
+  void run(unsigned) {
+    ++j.runs;
+    both.pass();
+    stop_all();
+  }
+  void thread(unsigned i) {
+    if (i == 1) return idlers::work(1);
+    if (forks.push(0, &j)) {
+      forks.silence();
+      if (forks.expose()) {
+        A::fence_seq_cst();
+        if (!idle.searched() && idle.any_hungry()) wake_one(true);
+      }
+    }
+    both.pass();
+  }
+};
+MODEL_ADD(idle_bell);
+
+struct parker_token : model::test<parker_token, 2> {
+  static constexpr const char* fact = "a token is neither lost nor invented, and brings what its sender wrote";
+  static constexpr const char* files = "parker.hpp";
+  static constexpr model::effort work{.preemptions = 4, .bounded = 100'000, .random = 40'000};
+  static constexpr auto modes = model::one_mode;
+  parker<A> bed;
+  model::plain<int> first{0}, second{0};
+  A::atomic<unsigned> taken{0};
+  void thread(unsigned i) {
+    if (i == 1) {
+      first.set(1);
+      bed.unpark();
+      while (taken.load(relaxed) == 0) A::pause();
+      second.set(1);
+      bed.unpark();
+      return;
+    }
+    MODEL_CHECK(bed.park());
+    MODEL_CHECK(first.get() == 1);
+    taken.store(1, relaxed);
+    while (!bed.park(1)) {}
+    MODEL_CHECK(second.get() == 1);
+  }
+};
+MODEL_ADD(parker_token);
+
+}  // namespace

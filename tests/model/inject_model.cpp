@@ -1,0 +1,116 @@
+// inject_queue.hpp, its adaptor: what an idle worker may believe. moodycamel itself is trusted; here a queue of one producer
+// makes the promises that weir relies on, and has the weakness that weir works around: a consumer in the middle of a call
+// has counted itself in, and until it takes that back another one is told "empty" though an element is there.
+#include "relacy.hpp"
+
+#include "idle.hpp"
+#include "inject_queue.hpp"
+#include "parker.hpp"
+
+using namespace weir::detail;
+
+namespace {
+
+using A = model_atomics;
+
+class promised_queue {
+ public:
+  struct producer_token_t {
+    explicit producer_token_t(promised_queue&) {}
+    static constexpr bool valid() { return true; }
+  };
+  using consumer_token_t = producer_token_t;
+  explicit promised_queue(std::size_t) {}
+
+  bool enqueue(producer_token_t&, const job& j) {
+    const unsigned t = tail_.load(relaxed);
+    slots_[t].set(j.data[0]);
+    tail_.store(t + 1, release);
+    return true;
+  }
+  bool enqueue_bulk(producer_token_t& p, const job* jobs, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) enqueue(p, jobs[i]);
+    return true;
+  }
+  std::size_t try_dequeue_bulk(consumer_token_t&, job* out, std::size_t n) { return try_dequeue_bulk(out, n); }
+  std::size_t try_dequeue_bulk_from_producer(producer_token_t&, job* out, std::size_t n) { return try_dequeue_bulk(out, n); }
+  std::size_t try_dequeue_bulk(job* out, std::size_t) {
+    const unsigned repaid = repaid_.load(acquire);
+    if (counted_in_.load(relaxed) - repaid >= tail_.load(relaxed)) return 0;
+    const unsigned mine = counted_in_.fetch_add(1, acq_rel);
+    if (mine - repaid < tail_.load(acquire)) {
+      out->data[0] = slots_[head_.fetch_add(1, acq_rel)].get();
+      return 1;
+    }
+    repaid_.fetch_add(1, release);
+    return 0;
+  }
+  std::size_t size_approx() const {
+    const unsigned t = tail_.load(relaxed), h = head_.load(relaxed);
+    return h < t ? t - h : 0;
+  }
+
+ private:
+  static constexpr unsigned most = 3;
+  A::atomic<unsigned> tail_{0}, head_{0}, counted_in_{0}, repaid_{0};
+  model::plain<std::uint64_t> slots_[most];
+};
+
+// Worker 0 takes until the second job has been taken, and parks meanwhile. Worker 1 looks once and is busy elsewhere after.
+struct inject_empty : model::test<inject_empty, 3> {
+  static constexpr const char* fact = "a worker that parks has not overlooked what was enqueued before its fence";
+  static constexpr const char* files = "inject_queue.hpp; idle.hpp; parker.hpp";
+  static constexpr const char* steps = "inject: ask for the size";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 40'000};
+
+  using queue = inject_adaptor<promised_queue>;
+  queue q;
+  queue::producer p{q};
+  queue::consumer c[2]{queue::consumer{q}, queue::consumer{q}};
+  idle_state<A> idle{1};
+  parker<A> bed;
+  A::atomic<unsigned> over{0};
+  unsigned taken[2]{};
+
+  bool take(unsigned me) {
+    job j{};
+    if (q.take(c[me], &j, 1) == 0) return false;
+    MODEL_CHECK(j.data[0] < 2 && taken[j.data[0]]++ == 0);
+    if (j.data[0] == 1) {
+      over.store(1, relaxed);
+      A::fence_seq_cst();
+      wake();
+    }
+    return true;
+  }
+  void wake() {
+    if (idle.claim() >= 0) bed.unpark();
+  }
+  void worker() {
+    while (over.load(relaxed) == 0) {
+      if (take(0)) continue;
+      idle.enter_search();
+      idle.prepare(0, false);
+      // What it must not do is to ask take() whether there is something.
+      const bool some = model::keeps("inject: ask for the size") ? !q.empty() : take(0);
+      if (!((some || over.load(relaxed) != 0) && idle.cancel(0))) bed.park();
+      idle.leave_with_work();
+      A::pause();
+    }
+  }
+  void publish(std::uint64_t id) {
+    MODEL_CHECK(q.enqueue(p, job{0, {id, 0}}));
+    A::light_fence();
+    if (idle.hint() != 0 && idle.should_wake()) wake();
+  }
+  void thread(unsigned i) {
+    if (i == 0) return worker();
+    if (i == 1) return static_cast<void>(take(1));
+    publish(0);
+    publish(1);
+  }
+  void after() { MODEL_CHECK(taken[0] == 1 && taken[1] == 1 && q.empty()); }
+};
+MODEL_ADD(inject_empty);
+
+}  // namespace

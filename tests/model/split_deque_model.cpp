@@ -1,0 +1,160 @@
+// split_deque.hpp: an owner that forks and joins as fork.cpp does, and thieves.
+//
+// The owner's program is a string: + pushes the next job, - joins the last one, o opens the deque above a stolen job for the
+// jobs that the wait forks. A thief's: r rings, s steals, f forces, ? is one of the three.
+#include "relacy.hpp"
+
+#include <weir/detail/split_deque.hpp>
+
+using namespace weir::detail;
+
+namespace {
+
+struct work {
+  model::plain<int> input{0}, result{0};
+  model::atomic<std::uint32_t> done{0};
+  unsigned starts = 0;
+
+  void run(int id) {
+    ++starts;
+    MODEL_CHECK(starts == 1);
+    MODEL_CHECK(input.get() == id);
+    result.set(id);
+  }
+};
+
+template <class Self, unsigned Thieves, unsigned Jobs, std::uint32_t Capacity>
+struct forks : model::test<Self, 1 + Thieves> {
+  static constexpr const char* files = "split_deque.hpp";
+  using deque = split_deque<model_atomics, pointer_slot<model_atomics, work>, Capacity>;
+  deque d;
+  work jobs[Jobs];
+  unsigned next = 0, depth = 0, inlined = 0;  // inlined: forked while the deque was full
+  unsigned stack[Jobs]{};
+
+  int id_of(const work& w) const { return static_cast<int>(&w - jobs) + 1; }
+
+  void push() {
+    work& w = jobs[next];
+    w.input.set(id_of(w));
+    if (d.push(depth, &w)) {
+      if (d.full(depth)) {  // as fork_slow does
+        if (!d.pop(depth)) d.reclaim(depth);
+        w.run(id_of(w));
+        ++next;
+        ++inlined;
+        return;
+      }
+      d.silence();
+      d.expose();
+    }
+    stack[depth++] = next++;
+  }
+  void join() {
+    if (inlined != 0) {
+      --inlined;
+      return;
+    }
+    work& w = jobs[stack[--depth]];
+    if (d.pop(depth) || d.reclaim(depth)) {
+      w.run(id_of(w));
+      return;
+    }
+    d.open_above(depth);
+    wait_for(w);
+    d.close(depth);
+  }
+  void wait_for(work& w) {
+    while (w.done.load(acquire) == 0) model_atomics::pause();
+    MODEL_CHECK(w.result.get() == id_of(w));
+  }
+  void owner(const char* program) {
+    for (; *program != 0; ++program) {
+      if (*program == '+') {
+        push();
+      } else if (*program == '-') {
+        join();
+      } else {  // o: the job below is stolen or not; if it is, what the wait forks lies above it
+        work& w = jobs[stack[depth - 1]];
+        if (d.pop(depth - 1) || d.reclaim(depth - 1)) {
+          --depth;
+          w.run(id_of(w));
+          continue;
+        }
+        d.open_above(depth - 1);
+        push();
+        join();
+        wait_for(w);
+        d.close(--depth);
+      }
+    }
+  }
+  void thief(const char* program) {
+    for (; *program != 0; ++program) {
+      char c = *program;
+      if (c == '?') c = "rsf"[rl::rand(model_atomics::asymmetric() ? 3 : 2)];
+      if (c == 'f' && !model_atomics::asymmetric()) c = 's';
+      if (c == 'r') {
+        d.ring();
+        continue;
+      }
+      work* w = nullptr;
+      if ((c == 's' ? d.steal(w) : d.force(w)) != steal_outcome::stolen) continue;
+      MODEL_CHECK(w != nullptr);
+      w->run(id_of(*w));
+      w->done.store(1, release);
+    }
+  }
+  void after() {
+    for (unsigned i = 0; i < next; ++i) MODEL_CHECK(jobs[i].starts == 1);
+    work* w = nullptr;
+    MODEL_CHECK(d.head() == 0 && d.steal(w) == steal_outcome::empty && !d.visible());
+  }
+};
+
+struct deque_force_pop : forks<deque_force_pop, 1, 2, 2> {
+  static constexpr const char* fact = "a job goes to the owner or to the thief that forces it out, never to both";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 300'000, .random = 30'000};
+  static constexpr auto modes = model::asymmetric_modes;
+  void thread(unsigned i) { i == 0 ? owner("+-+-") : thief("ff"); }
+};
+MODEL_ADD(deque_force_pop);
+
+struct deque_steal_pop : forks<deque_steal_pop, 1, 3, 2> {
+  static constexpr const char* fact = "an exposed job goes to the owner or to the thief, never to both";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 200'000, .random = 30'000};
+  void thread(unsigned i) { i == 0 ? owner("++--+-") : thief("rss"); }
+};
+MODEL_ADD(deque_steal_pop);
+
+struct deque_force_more : forks<deque_force_more, 2, 3, 3> {
+  static constexpr const char* fact = "what a thief forces out for others is as visible to them as to it";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 100'000, .random = 50'000};
+  static constexpr auto modes = model::asymmetric_modes;
+  void thread(unsigned i) { i == 0 ? owner("+++---") : thief(i == 1 ? "f" : "ss"); }
+};
+MODEL_ADD(deque_force_more);
+
+struct deque_two_forces : forks<deque_two_forces, 2, 4, 2> {
+  static constexpr const char* fact = "a claim and a trap of an old epoch take nothing from a new one";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 100'000, .random = 100'000};
+  static constexpr auto modes = model::asymmetric_modes;
+  void thread(unsigned i) { i == 0 ? owner("++--++--") : thief("ff"); }
+};
+MODEL_ADD(deque_two_forces);
+
+struct deque_mixed : forks<deque_mixed, 2, 5, 2> {
+  static constexpr const char* fact = "whatever two thieves do, each job runs once, with what its pusher wrote, and the deque ends empty";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 50'000, .random = 150'000};
+  void thread(unsigned i) { i == 0 ? owner("++-++---+-") : thief("?????"); }
+};
+MODEL_ADD(deque_mixed);
+
+struct deque_open : forks<deque_open, 2, 5, 3> {
+  static constexpr const char* fact = "what a waiting owner forks above a stolen job is found there, and nothing below is taken again";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 50'000, .random = 100'000};
+  void thread(unsigned i) { i == 0 ? owner("+o+o+-") : thief("????"); }
+};
+MODEL_ADD(deque_open);
+
+}  // namespace

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Copies the private sources of the core with mistakes built in, each behind `weir_sim_bug == N`, for bugs_test.cpp: the
+simulator must find every one of them. A mistake whose place is no longer there is an error: then it, or its place, is to be
+renewed.
+
+  bugs.py SOURCES OUT DEPFILE FILE…     writes OUT/bug_FILE for each FILE, and the headers
+"""
+import sys
+from pathlib import Path
+
+SWITCH = '''#pragma once
+#include <atomic>
+extern int weir_sim_bug;
+template <class Atomic, class Value>
+inline Value torn_exchange(Atomic& a, Value v) {
+  const Value before = a.load(std::memory_order_relaxed);
+  a.store(v, std::memory_order_relaxed);
+  return before;
+}
+'''
+
+# number: (name, file, how often, the right text, the wrong one)
+BUGS = {
+    1: ('a park without its re-check', 'worker.cpp', 2,
+        'if (has_work(!nap)', 'if ((weir_sim_bug != 1 && has_work(!nap))'),
+    2: ('a searcher that leaves without looking again', 'worker.cpp', 1,
+        'if (owner.idle.leave_with_work() &&', 'if (owner.idle.leave_with_work() && weir_sim_bug != 2 &&'),
+    3: ('a finisher that touches the job after the waiter may have left', 'fork.cpp', 1,
+        'if (before.is_waiting()) c.slot(before.waiter())->bed.unpark();',
+        'if (weir_sim_bug == 3) joins::finish(j.word, threw);\n'
+        '  if (before.is_waiting()) c.slot(before.waiter())->bed.unpark();'),
+    4: ('a finisher that looks first and writes then', 'join_state.hpp', 1,
+        'return join_value(w.exchange(join_value::over(threw).bits(), release));',
+        'if (weir_sim_bug == 4) return join_value(torn_exchange(w, join_value::over(threw).bits()));\n'
+        '    return join_value(w.exchange(join_value::over(threw).bits(), release));'),
+    5: ('a claim that looks first and writes then', 'task_state.hpp', 1,
+        'while (!w.compare_exchange_weak(bits, bits | node_state::claimed, relaxed, relaxed));',
+        'while (weir_sim_bug == 5 ? (torn_exchange(w, bits | node_state::claimed), false)\n'
+        '                              : !w.compare_exchange_weak(bits, bits | node_state::claimed, relaxed, relaxed));'),
+    6: ('a waker that tells before it has counted', 'submit.cpp', 1,
+        '  w.roused.store(true, release);', '  if (weir_sim_bug == 6) w.bed.unpark();\n'
+        '  w.roused.store(true, release);\n  if (weir_sim_bug == 6) return;'),
+    7: ('rest whose sums are taken in the wrong order', 'lifecycle.cpp', 1,
+        '  const std::uint64_t ended = ended_sum();\n  return submitted_sum() == ended;',
+        '  const std::uint64_t early = weir_sim_bug == 7 ? submitted_sum() : 0;\n'
+        '  const std::uint64_t ended = ended_sum();\n'
+        '  return (weir_sim_bug == 7 ? early : submitted_sum()) == ended;'),
+    8: ('an entry that does not look whether the runtime has closed', 'lifecycle.cpp', 1,
+        '  if (closed()) {\n    undo_entry();', '  if (weir_sim_bug != 8 && closed()) {\n    undo_entry();'),
+    9: ('a drain without a limit that does not hear of one with a limit', 'lifecycle.cpp', 1,
+        'wait_quiescent(until, true)', 'wait_quiescent(until, weir_sim_bug != 9)'),
+    10: ('a blocked submitter that sleeps without a last look', 'admission.cpp', 1,
+         '    room_made();\n    if (me.word.load', '    if (weir_sim_bug != 10) room_made();\n    if (me.word.load'),
+    11: ('a group that wakes without a changed word', 'group_counter.hpp', 1,
+         '    word_.fetch_add(1, relaxed);', '    if (weir_sim_bug != 11) word_.fetch_add(1, relaxed);'),
+    12: ('a search that forgets its patience when it cannot sleep', 'worker.cpp', 1,
+         'if (sleep(unpaid_ >= nap_after)) force_at', 'if (sleep(unpaid_ >= nap_after) || weir_sim_bug == 12) force_at'),
+    13: ('a watch that ends without looking again', 'worker.cpp', 1,
+         '|| somebody_drains()) return rise()', '|| (weir_sim_bug != 1 && weir_sim_bug != 13 && somebody_drains())) return rise()'),
+}
+
+
+def main():
+    sources, out, depfile, wanted = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:]
+    texts = {p.name: p.read_text() for p in sources.glob('*.hpp')} | {f: (sources / f).read_text() for f in wanted}
+    wrong, changed = 0, set()
+    for number, (name, file, often, right, mistake) in BUGS.items():
+        if texts[file].count(right) != often:
+            print(f'{file}: the place of mistake {number} ({name}) is there {texts[file].count(right)} times, not {often}: '
+                  f'{right}', file=sys.stderr)
+            wrong += 1
+        texts[file] = texts[file].replace(right, mistake)
+        changed.add(file)
+    (out / 'weir_sim_bug.hpp').write_text(SWITCH)
+    for file, text in texts.items():
+        if file in changed:
+            text = f'#include "weir_sim_bug.hpp"\n#line 1 "{file}"\n{text}'
+        target = out / (file if file.endswith('.hpp') else f'bug_{file}')
+        if not target.exists() or target.read_text() != text:  # what has not changed is not compiled again
+            target.write_text(text)
+    for file in wanted:
+        (out / f'bug_{file}').touch()
+    depfile.write_text(f'{out}/bug_{wanted[0]}: ' + ' '.join(str(sources / f) for f in sorted(texts)) + '\n')
+    return 1 if wrong else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,47 @@
+#include "cases.hpp"
+
+// What a failed run holds is leaked on purpose; all that a simulated thread allocates has this function in its stack.
+extern "C" const char* __lsan_default_suppressions();  // NOLINT: the name is the sanitizer's
+extern "C" const char* __lsan_default_suppressions() { return "leak:weir_sim_start\n"; }
+
+namespace cases {
+
+#define CASE(name) {#name, &name}
+#define CASE_WITH_MEMBARRIER(name) {#name, &name, true}
+const named all[] = {
+    CASE(every_accepted_task_runs_once),
+    CASE(lanes_bulk_and_bound_tasks_run_once),
+    CASE(capacity_holds_and_the_blocked_get_room),
+    CASE(one_place_is_not_slept_over),
+    CASE(a_refusal_is_true),
+    CASE(threads_come_and_go),
+    CASE(a_task_may_wait_for_a_later_one),
+    CASE(stale_tickets_are_swept),
+    CASE(nested_joins_add_up),
+    CASE(a_fork_that_throws_ends_its_sibling_first),
+    CASE(joins_in_one_frame_follow_each_other),
+    CASE_WITH_MEMBARRIER(a_fork_under_a_long_leaf_is_found),
+    CASE(loops_cover_their_range),
+    CASE(a_group_reports_its_first_error),
+    CASE(a_group_keeps_its_limit),
+    CASE(a_cancelled_group_runs_nothing_more),
+    CASE(waits_in_waits_get_spares),
+    CASE(a_handle_ends_once),
+    CASE(a_stop_token_ends_what_has_not_begun),
+    CASE(drain_against_submit),
+    CASE(drain_past_its_limit),
+    CASE(abort_against_submit),
+    CASE(abort_hands_out_what_did_not_run),
+    CASE(two_shut_down_at_once),
+    CASE(pause_and_resume),
+    CASE(wait_idle_sees_rest),
+    CASE(children_are_drained),
+    CASE(the_destructor_on_an_own_worker),
+    CASE(run_from_outside),
+    CASE(run_against_drain),
+    CASE(a_runtime_in_a_runtime),
+    CASE(handles_outlive_the_runtime),
+};
+const std::size_t count = std::size(all);
+
+}  // namespace cases

@@ -1,0 +1,77 @@
+// Small programs for the simulator, each a promise: it must hold in every run. The bodies, without how often they run.
+#pragma once
+
+#include <weir/weir.hpp>
+
+#include <cstdint>
+#include <string>
+
+namespace cases {
+
+using body = void (*)();
+
+// submit.cpp
+void every_accepted_task_runs_once();
+void lanes_bulk_and_bound_tasks_run_once();
+void capacity_holds_and_the_blocked_get_room();
+void one_place_is_not_slept_over();
+void a_refusal_is_true();
+void threads_come_and_go();
+void a_task_may_wait_for_a_later_one();
+void stale_tickets_are_swept();
+
+// fork.cpp
+void nested_joins_add_up();
+void a_fork_that_throws_ends_its_sibling_first();
+void joins_in_one_frame_follow_each_other();
+void a_fork_under_a_long_leaf_is_found();
+void loops_cover_their_range();
+
+// group.cpp
+void a_group_reports_its_first_error();
+void a_group_keeps_its_limit();
+void a_cancelled_group_runs_nothing_more();
+void waits_in_waits_get_spares();
+void a_handle_ends_once();
+void a_stop_token_ends_what_has_not_begun();
+
+// life.cpp
+void drain_against_submit();
+void drain_past_its_limit();
+void abort_against_submit();
+void abort_hands_out_what_did_not_run();
+void two_shut_down_at_once();
+void pause_and_resume();
+void wait_idle_sees_rest();
+void children_are_drained();
+void the_destructor_on_an_own_worker();
+void run_from_outside();
+void run_against_drain();
+void a_runtime_in_a_runtime();
+void handles_outlive_the_runtime();
+// resize: here, when the core has it
+
+struct named {
+  const char* name;
+  body run;
+  bool needs_membarrier = false;  // without it, what is promised less (core/README.md, "The axiom")
+};
+extern const named all[];
+extern const std::size_t count;
+
+// What the bodies say.
+#define HOLDS(what) weir::sim::check(static_cast<bool>(what), #what)
+
+inline weir::options with_workers(unsigned n) {
+  weir::options o;
+  o.workers = n;
+  o.spin = std::chrono::microseconds(weir::sim::random() % 2 * 20);
+  return o;
+}
+/// 1 … n, the same for the same seed.
+inline unsigned up_to(unsigned n) { return 1 + static_cast<unsigned>(weir::sim::random() % n); }
+
+template <class T>
+using shared = weir::sim::atomic<T>;
+
+}  // namespace cases

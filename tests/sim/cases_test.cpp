@@ -1,0 +1,57 @@
+// Each case under many seeds: the first half fixed, so that a change of weir is compared with the same schedules, the other
+// half fresh each time. WEIR_SIM_SEEDS is the number of seeds a case (default 1000); what fails prints its seed, and
+// WEIR_SIM_SEED=N with --gtest_filter=*NAME repeats it.
+#include "cases.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+
+namespace cases {
+static void PrintTo(const named& c, std::ostream* out) { *out << c.name; }
+}  // namespace cases
+
+namespace {
+
+std::uint64_t seeds() {
+  const char* const s = std::getenv("WEIR_SIM_SEEDS");
+  return s != nullptr ? std::strtoull(s, nullptr, 10) : 1000;
+}
+
+std::uint64_t fresh() {
+  static const std::uint64_t first = [] {
+    const std::uint64_t n = std::uint64_t{std::random_device{}()} << 16;
+    std::printf("fresh seeds from %llu\n", static_cast<unsigned long long>(n));
+    return n;
+  }();
+  return first;
+}
+
+class Simulated : public testing::TestWithParam<cases::named> {};
+
+void holds(const cases::named& c, std::uint64_t n, std::uint64_t seed, bool membarrier) {
+  weir::sim::options o;
+  o.seed = seed;
+  o.membarrier = membarrier;
+  const weir::sim::exploration e = weir::sim::explore(n, c.run, o);
+  EXPECT_TRUE(e) << c.name << " with seed " << e.failure.seed << (o.membarrier ? "" : ", without membarrier") << "\n"
+                 << e.failure.report;
+}
+
+TEST_P(Simulated, HoldsInEveryRun) {
+  holds(GetParam(), seeds() / 2, 1, true);
+  holds(GetParam(), seeds() / 2, fresh(), true);
+}
+
+TEST_P(Simulated, HoldsWithoutMembarrier) {
+  if (GetParam().needs_membarrier) return;
+  holds(GetParam(), seeds() / 8, 1, false);
+  holds(GetParam(), seeds() / 8, fresh(), false);
+}
+
+INSTANTIATE_TEST_SUITE_P(Case, Simulated, testing::ValuesIn(cases::all, cases::all + cases::count),
+                         [](const auto& c) { return std::string(c.param.name); });
+
+}  // namespace

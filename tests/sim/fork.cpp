@@ -1,0 +1,103 @@
+// Forks, joins and loops.
+#include "cases.hpp"
+
+#include <array>
+#include <numeric>
+#include <stdexcept>
+
+namespace cases {
+
+namespace {
+int tree(int depth) {
+  if (depth == 0) return 1;
+  const auto [a, b] = weir::fork_join([&] { return tree(depth - 1); }, [&] { return tree(depth - 1); });
+  weir::sim::point();
+  return a + b;
+}
+}  // namespace
+
+void nested_joins_add_up() {
+  weir::runtime rt(with_workers(1 + up_to(3)));
+  shared<bool> ran{false};
+  weir::sim::thread other([&] { HOLDS(rt.run([] { return tree(2); }) == 4); });
+  HOLDS(rt.submit([&] { ran.store(true, std::memory_order_relaxed); }));
+  HOLDS(rt.run([] { return tree(4); }) == 16);
+  other.join();
+  rt.drain();
+  HOLDS(ran.load(std::memory_order_relaxed));
+}
+
+void a_fork_that_throws_ends_its_sibling_first() {
+  weir::runtime rt(with_workers(2 + up_to(2)));
+  const bool left = weir::sim::random() % 2 == 0;
+  shared<int> inside{0};
+  const auto side = [&](bool throws) {
+    inside.fetch_add(1, std::memory_order_relaxed);
+    weir::sim::point();
+    const int sum = tree(2);
+    inside.fetch_sub(1, std::memory_order_relaxed);
+    if (throws) throw std::runtime_error("one side");
+    return sum;
+  };
+  bool caught = false;
+  rt.run([&] {
+    try {
+      weir::fork_join([&] { return side(left); }, [&] { return side(!left); });
+    } catch (const std::runtime_error&) {
+      caught = true;
+      HOLDS(inside.load(std::memory_order_relaxed) == 0);
+    }
+    HOLDS(tree(2) == 4);
+  });
+  HOLDS(caught);
+}
+
+// The jobs lie at one address, one after the other: a thief that is late must not touch the next one.
+void joins_in_one_frame_follow_each_other() {
+  weir::runtime rt(with_workers(2 + up_to(2)));
+  rt.run([] {
+    for (int i = 0; i < 6; ++i) {
+      std::array<std::uint64_t, 4> guard{1, 2, 3, 4};
+      const auto [a, b] = weir::fork_join(
+          [&] {
+            for (int k = 0; k < 3; ++k) weir::sim::point();
+            return i;
+          },
+          [&] {
+            weir::sim::point();
+            return -i;
+          });
+      HOLDS(a + b == 0 && a == i);
+      HOLDS((guard == std::array<std::uint64_t, 4>{1, 2, 3, 4}));
+    }
+  });
+}
+
+void a_fork_under_a_long_leaf_is_found() {
+  weir::runtime rt(with_workers(2));
+  shared<bool> second{false};
+  rt.run([&] {
+    weir::fork_join(
+        [&] {
+          // Waits for its sibling: somebody else must come and get it, although the owner answers no bell.
+          for (int i = 0; i < 100 && !second.load(std::memory_order_relaxed); ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+          HOLDS(second.load(std::memory_order_relaxed));
+        },
+        [&] { second.store(true, std::memory_order_relaxed); });
+  });
+}
+
+void loops_cover_their_range() {
+  weir::runtime rt(with_workers(up_to(3)));
+  std::array<shared<int>, 24> hits{};
+  rt.run([&] {
+    const auto hit = [&](int i) { hits[static_cast<std::size_t>(i)].fetch_add(1, std::memory_order_relaxed); };
+    HOLDS(weir::parallel_for(0, 24, hit, {.grain = up_to(5)}));
+    const auto sum = weir::parallel_reduce(0, 24, 0, [](int i) { return i; }, [](int a, int b) { return a + b; }, {.grain = 3});
+    HOLDS(sum && *sum == 276);
+  });
+  for (auto& h : hits) HOLDS(h.load(std::memory_order_relaxed) == 1);
+}
+
+}  // namespace cases

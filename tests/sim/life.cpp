@@ -1,0 +1,248 @@
+// Drain, abort, pause, rest, destructors, run().
+#include "cases.hpp"
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+
+namespace cases {
+
+void drain_against_submit() {
+  weir::runtime rt(with_workers(up_to(2)));
+  shared<int> accepted{0}, ran{0};
+  const auto submit_until_closed = [&] {
+    for (int i = 0; i < 6; ++i) {
+      const weir::status s = rt.submit([&] {
+        if (weir::here().submit([&] { ran.fetch_add(1, std::memory_order_relaxed); })) accepted.fetch_add(1, std::memory_order_relaxed);
+        ran.fetch_add(1, std::memory_order_relaxed);
+      });
+      if (!s) {
+        HOLDS(s.error().code == weir::errc::stopped);
+        return;
+      }
+      accepted.fetch_add(1, std::memory_order_relaxed);
+    }
+  };
+  weir::sim::thread a(submit_until_closed), b(submit_until_closed);
+  const weir::report r = rt.drain();
+  HOLDS(r.complete);
+  a.join();
+  b.join();
+  HOLDS(ran.load(std::memory_order_relaxed) == accepted.load(std::memory_order_relaxed));
+  HOLDS(r.ran == static_cast<std::uint64_t>(ran.load(std::memory_order_relaxed)) && r.stopped == 0);
+  HOLDS(!rt.submit([] {}));
+}
+
+void drain_past_its_limit() {
+  weir::runtime rt(with_workers(up_to(2)));
+  shared<int> ran{0}, accepted{0};
+  for (int i = 0; i < 4; ++i) {
+    HOLDS(rt.submit([&](std::stop_token t) {
+      for (int k = 0; k < 100 && !t.stop_requested(); ++k) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      ran.fetch_add(1, std::memory_order_relaxed);
+    }));
+    accepted.fetch_add(1, std::memory_order_relaxed);
+  }
+  weir::sim::thread late([&] {
+    if (rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); })) accepted.fetch_add(1, std::memory_order_relaxed);
+  });
+  weir::report r = rt.drain(weir::clock_type::now() + std::chrono::milliseconds(10));
+  late.join();
+  if (!r.complete) r = rt.drain();
+  HOLDS(r.complete);
+  HOLDS(r.ran == static_cast<std::uint64_t>(ran.load(std::memory_order_relaxed)));
+  HOLDS(r.ran + r.stopped == static_cast<std::uint64_t>(accepted.load(std::memory_order_relaxed)));
+}
+
+namespace {
+void abort_against(bool with_sink) {
+  weir::runtime rt(with_workers(up_to(2)));
+  shared<int> accepted{0}, ran{0}, sunk{0}, dropped{0};
+  struct counts_its_end {  // moved about, destroyed once where it counts
+    shared<int>* n;
+    explicit counts_its_end(shared<int>& m) : n(&m) {}
+    counts_its_end(counts_its_end&& o) noexcept : n(std::exchange(o.n, nullptr)) {}
+    ~counts_its_end() {
+      if (n != nullptr) n->fetch_add(1, std::memory_order_relaxed);
+    }
+  };
+  const auto submit_until_closed = [&] {
+    for (int i = 0; i < 5; ++i) {
+      const weir::status s = i % 2 == 0 ? rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); })
+                                        : rt.submit([&, end = counts_its_end(dropped)] { ran.fetch_add(1, std::memory_order_relaxed); });
+      if (!s) return;
+      accepted.fetch_add(1, std::memory_order_relaxed);
+    }
+  };
+  weir::sim::thread a(submit_until_closed), b(submit_until_closed);
+  auto h = rt.spawn([&] { ran.fetch_add(1, std::memory_order_relaxed); });
+  std::function<void(weir::task_fn&&)> sink;
+  if (with_sink) sink = [&](weir::task_fn&& f) {
+    sunk.fetch_add(1, std::memory_order_relaxed);
+    weir::task_fn mine = std::move(f);
+    if (sunk.load(std::memory_order_relaxed) % 2 == 0) mine();
+  };
+  const weir::report r = rt.abort(sink);
+  HOLDS(r.complete);
+  a.join();
+  b.join();
+  const auto got = h.get();
+  HOLDS(got || got.error().code == weir::errc::stopped);
+  HOLDS(r.ran + r.stopped == static_cast<std::uint64_t>(accepted.load(std::memory_order_relaxed)) + 1);
+  if (with_sink) HOLDS(static_cast<std::uint64_t>(sunk.load(std::memory_order_relaxed)) == r.stopped);
+}
+}  // namespace
+
+void abort_against_submit() { abort_against(false); }
+void abort_hands_out_what_did_not_run() { abort_against(true); }
+
+void two_shut_down_at_once() {
+  weir::runtime rt(with_workers(up_to(2)));
+  shared<int> ran{0};
+  for (int i = 0; i < 4; ++i) HOLDS(rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); }));
+  weir::report first, second, third;
+  weir::sim::thread a([&] { first = rt.drain(); });
+  weir::sim::thread b([&] { second = weir::sim::random() % 2 == 0 ? rt.abort() : rt.drain(weir::clock_type::now() + std::chrono::microseconds(20)); });
+  third = rt.drain();
+  a.join();
+  b.join();
+  HOLDS(first.complete && third.complete);
+  HOLDS(third.ran + third.stopped == 4 && third.ran == static_cast<std::uint64_t>(ran.load(std::memory_order_relaxed)));
+}
+
+void pause_and_resume() {
+  weir::runtime rt(with_workers(up_to(3)));
+  shared<int> ran{0};
+  const auto submit = [&] { for (int i = 0; i < 4; ++i) HOLDS(rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); })); };
+  weir::sim::thread a(submit);
+  weir::sim::thread b([&] {
+    rt.pause();
+    rt.pause();
+    rt.resume();
+  });
+  rt.pause();
+  submit();
+  rt.resume();
+  a.join();
+  b.join();
+  rt.resume();
+  HOLDS(rt.wait_idle());
+  HOLDS(ran.load(std::memory_order_relaxed) == 8);
+}
+
+void wait_idle_sees_rest() {
+  weir::runtime rt(with_workers(up_to(2)));
+  shared<int> ran{0};
+  const auto submit_and_wait = [&] {
+    for (int i = 0; i < 2; ++i) {
+      const int before = i;
+      shared<bool> mine{false};
+      HOLDS(rt.submit([&] {
+        HOLDS(weir::here().submit([&] {
+          ran.fetch_add(1, std::memory_order_relaxed);
+          mine.store(true, std::memory_order_relaxed);
+        }));
+      }));
+      HOLDS(rt.wait_idle());
+      HOLDS(mine.load(std::memory_order_relaxed) && before == i);
+    }
+  };
+  weir::sim::thread a(submit_and_wait);
+  submit_and_wait();
+  a.join();
+  HOLDS(ran.load(std::memory_order_relaxed) == 4);
+}
+
+void children_are_drained() {
+  shared<int> ran{0};
+  weir::runtime rt(with_workers(up_to(2)));
+  struct chain {
+    static void link(shared<int>& ran, int left) {
+      ran.fetch_add(1, std::memory_order_relaxed);
+      if (left != 0) HOLDS(weir::here().submit([&ran, left] { link(ran, left - 1); }));
+    }
+  };
+  HOLDS(rt.submit([&] { chain::link(ran, 4); }));
+  HOLDS(rt.submit([&] { chain::link(ran, 2); }));
+  const weir::report r = rt.drain();
+  HOLDS(r.ran == 8 && ran.load(std::memory_order_relaxed) == 8);
+}
+
+void the_destructor_on_an_own_worker() {
+  auto ran = std::make_shared<shared<int>>(0);
+  auto rt = std::make_shared<weir::runtime>(with_workers(up_to(2)));
+  for (int i = 0; i < 2; ++i) HOLDS(rt->submit([ran] { ran->fetch_add(1, std::memory_order_relaxed); }));
+  // Whoever is last destroys it: this thread, or a worker of its own.
+  HOLDS(rt->submit([rt, ran] { ran->fetch_add(1, std::memory_order_relaxed); }));
+  HOLDS(rt->submit([rt, ran] { HOLDS(weir::here().submit([ran] { ran->fetch_add(1, std::memory_order_relaxed); })); }));
+  auto h = rt->spawn([ran] { return ran->fetch_add(1, std::memory_order_relaxed); });
+  rt.reset();
+  HOLDS(h.get());
+  while (ran->load(std::memory_order_relaxed) < 5) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+void run_from_outside() {
+  weir::runtime rt(with_workers(up_to(2)));
+  weir::sim::thread a([&] { HOLDS(rt.run([&] { return rt.run([] { return 5; }); }) == 5); });
+  weir::sim::thread b([&] {
+    bool caught = false;
+    try {
+      rt.run([]() -> int { throw std::runtime_error("inside"); });
+    } catch (const std::runtime_error&) {
+      caught = true;
+    }
+    HOLDS(caught);
+  });
+  HOLDS(rt.run([] { return weir::this_task::worker() >= 0; }));
+}
+
+void run_against_drain() {
+  weir::runtime rt(with_workers(up_to(2)));
+  shared<int> ran{0}, returned{0};
+  const auto run = [&] {
+    try {
+      rt.run([&] { ran.fetch_add(1, std::memory_order_relaxed); });
+      returned.fetch_add(1, std::memory_order_relaxed);
+    } catch (const std::system_error& e) {
+      HOLDS(e.code() == weir::errc::stopped);
+    }
+  };
+  weir::sim::thread a(run), b(run);
+  if (weir::sim::random() % 2 == 0) rt.drain();
+  else rt.abort();
+  a.join();
+  b.join();
+  HOLDS(ran.load(std::memory_order_relaxed) == returned.load(std::memory_order_relaxed));
+}
+
+void a_runtime_in_a_runtime() {
+  weir::runtime outer(with_workers(up_to(2)));
+  shared<int> ran{0};
+  weir::sim::thread a([&] { HOLDS(outer.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); })); });
+  outer.run([&] {
+    weir::runtime inner(with_workers(1));
+    HOLDS(inner.run([&] { return 3; }) == 3);
+    HOLDS(inner.submit([&] { HOLDS(outer.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); })); }));
+  });
+  a.join();
+  outer.drain();
+  HOLDS(ran.load(std::memory_order_relaxed) == 2);
+}
+
+void handles_outlive_the_runtime() {
+  std::optional<weir::join_handle<int>> h, k;
+  std::optional<weir::task_group> g;
+  shared<int> ran{0};
+  {
+    weir::runtime rt(with_workers(up_to(2)));
+    h.emplace(rt.spawn([] { return 1; }));
+    k.emplace(rt.spawn([] { return 2; }));
+    g.emplace(rt);
+    g->run([&] { ran.fetch_add(1, std::memory_order_relaxed); });
+  }
+  weir::sim::thread a([&] { k.reset(); });
+  HOLDS(h->get() && g->wait());
+  HOLDS(ran.load(std::memory_order_relaxed) == 1);
+}
+
+}  // namespace cases

@@ -1,0 +1,193 @@
+// Submission and capacity.
+#include "cases.hpp"
+
+#include <array>
+#include <memory>
+#include <vector>
+
+namespace cases {
+
+namespace {
+
+// Each task has a number, and counts its starts there.
+template <std::size_t N>
+struct ledger {
+  std::array<shared<int>, N> starts{};
+  void start(std::size_t i) { starts[i].fetch_add(1, std::memory_order_relaxed); }
+  bool each_once() {
+    for (auto& n : starts)
+      if (n.load(std::memory_order_relaxed) != 1) return false;
+    return true;
+  }
+};
+
+}  // namespace
+
+void every_accepted_task_runs_once() {
+  weir::runtime rt(with_workers(up_to(3)));
+  ledger<12> seen;
+  const auto submit_three = [&](std::size_t from) {
+    HOLDS(rt.submit([&, from] { seen.start(from); }));
+    HOLDS(rt.submit([&, from, big = std::vector<int>(3, 7)] {  // boxed; it submits a child
+      HOLDS(big.size() == 3);
+      HOLDS(weir::here().submit([&, from] { seen.start(from + 1); }));
+    }));
+    HOLDS(rt.submit([&, from] { seen.start(from + 2); }));
+  };
+  weir::sim::thread a([&] { submit_three(0); }), b([&] { submit_three(3); });
+  submit_three(6);
+  a.join();
+  submit_three(9);
+  b.join();
+  const weir::report r = rt.drain();
+  HOLDS(r.complete && r.stopped == 0);
+  HOLDS(seen.each_once());
+}
+
+void lanes_bulk_and_bound_tasks_run_once() {
+  weir::runtime rt(with_workers(2));
+  ledger<9> seen;
+  weir::sim::thread other([&] {
+    for (int i = 0; i < 2; ++i) {
+      weir::task_options o;
+      o.worker = i;
+      HOLDS(rt.submit([&, i] {
+        HOLDS(weir::this_task::worker() == i);
+        seen.start(static_cast<std::size_t>(i));
+      }, o));
+    }
+    std::vector<std::function<void()>> tasks;
+    for (std::size_t i = 2; i < 5; ++i) tasks.emplace_back([&, i] { seen.start(i); });
+    HOLDS(rt.try_submit_bulk(tasks));
+  });
+  std::size_t next = 5;
+  for (weir::lane l : {weir::lane::low, weir::lane::high, weir::lane::normal, weir::lane::low}) {
+    weir::task_options o;
+    o.prio = l;
+    HOLDS(rt.submit([&, i = next++] { seen.start(i); }, o));
+  }
+  other.join();
+  rt.drain();
+  HOLDS(seen.each_once());
+}
+
+void capacity_holds_and_the_blocked_get_room() {
+  const unsigned workers = up_to(2);
+  weir::options o = with_workers(workers);
+  o.capacity = 2;
+  weir::runtime rt(o);
+  // Submits that have returned minus tasks that have said that they began: each worker may have one that has begun and
+  // not said so.
+  shared<int> unstarted{0}, ran{0};
+  const auto submit = [&] {
+    HOLDS(rt.submit([&] {
+      unstarted.fetch_sub(1, std::memory_order_relaxed);
+      ran.fetch_add(1, std::memory_order_relaxed);
+    }));
+    HOLDS(unstarted.fetch_add(1, std::memory_order_relaxed) + 1 <= 2 + static_cast<int>(workers));
+  };
+  weir::sim::thread a([&] { for (int i = 0; i < 4; ++i) submit(); }), b([&] { for (int i = 0; i < 3; ++i) submit(); });
+  for (int i = 0; i < 3; ++i) submit();
+  a.join();
+  b.join();
+  rt.drain();
+  HOLDS(ran.load(std::memory_order_relaxed) == 10);
+}
+
+void one_place_is_not_slept_over() {
+  weir::options o = with_workers(1);
+  o.capacity = 1;
+  weir::runtime rt(o);
+  shared<int> ran{0};
+  for (int i = 0; i < 5; ++i) HOLDS(rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); }));
+  rt.drain();
+  HOLDS(ran.load(std::memory_order_relaxed) == 5);
+}
+
+void a_refusal_is_true() {
+  weir::options o = with_workers(1);
+  o.capacity = 3;
+  o.full = weir::on_full::reject;
+  weir::runtime rt(o);
+  shared<int> accepted{0}, offered{0}, begun{0};
+  const auto offer = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      const int before = begun.load(std::memory_order_relaxed);
+      offered.fetch_add(1, std::memory_order_relaxed);
+      const weir::status s = rt.try_submit([&] { begun.fetch_add(1, std::memory_order_relaxed); });
+      if (s) {
+        accepted.fetch_add(1, std::memory_order_relaxed);
+      } else {
+        HOLDS(s.error().code == weir::errc::full);
+        // At some instant of the call three were accepted and unstarted: of what had been offered by its end, the refused
+        // left out, at most `before` had begun by its beginning.
+        HOLDS(offered.fetch_sub(1, std::memory_order_relaxed) - 1 - before >= 3);
+      }
+    }
+  };
+  weir::sim::thread a([&] { offer(4); });
+  offer(4);
+  a.join();
+  rt.drain();
+  HOLDS(accepted.load(std::memory_order_relaxed) >= 3);
+  HOLDS(begun.load(std::memory_order_relaxed) == accepted.load(std::memory_order_relaxed));
+}
+
+void threads_come_and_go() {
+  weir::options o = with_workers(up_to(2));
+  o.capacity = 4;
+  o.full = weir::on_full::block;
+  weir::runtime rt(o);
+  shared<int> ran{0};
+  for (int round = 0; round < 3; ++round) {
+    weir::sim::thread a([&] { HOLDS(rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); })); });
+    weir::sim::thread b([&] {
+      auto h = rt.spawn([&] { return ran.fetch_add(1, std::memory_order_relaxed); });
+      HOLDS(h.get());
+    });
+  }
+  rt.drain();
+  HOLDS(ran.load(std::memory_order_relaxed) == 6);
+}
+
+// The first one occupies a worker until the second has run: nobody may sleep over the second, whoever claimed it.
+void a_task_may_wait_for_a_later_one() {
+  weir::runtime rt(with_workers(2));
+  shared<bool> second{false};
+  weir::sim::thread other([&] { HOLDS(rt.submit([] {})); });
+  HOLDS(rt.submit([&] {
+    for (int i = 0; i < 100 && !second.load(std::memory_order_relaxed); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    HOLDS(second.load(std::memory_order_relaxed));
+  }));
+  HOLDS(rt.submit([&] { second.store(true, std::memory_order_relaxed); }));
+  other.join();
+  rt.drain();
+}
+
+void stale_tickets_are_swept() {
+  weir::options o = with_workers(1);
+  o.capacity = 2;
+  weir::runtime rt(o);
+  shared<int> ran{0}, cancelled{0};
+  const auto spawn_and_cancel = [&] {
+    for (int i = 0; i < 4; ++i) {
+      auto h = rt.spawn([&] { ran.fetch_add(1, std::memory_order_relaxed); });
+      h.cancel();
+      const auto r = h.get();
+      if (!r) {
+        HOLDS(r.error().code == weir::errc::cancelled);
+        cancelled.fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+  };
+  weir::sim::thread a(spawn_and_cancel);
+  spawn_and_cancel();
+  a.join();
+  HOLDS(rt.wait_idle());
+  HOLDS(ran.load(std::memory_order_relaxed) + cancelled.load(std::memory_order_relaxed) == 8);
+  const weir::snapshot m = rt.metrics();
+  HOLDS(m.ok == static_cast<std::uint64_t>(ran.load(std::memory_order_relaxed)));
+  HOLDS(m.cancelled == static_cast<std::uint64_t>(cancelled.load(std::memory_order_relaxed)));
+}
+
+}  // namespace cases
