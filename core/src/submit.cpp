@@ -20,8 +20,7 @@ outcome submit_job(core& c, const job& j, patience p) noexcept {
           c.published(lane::normal);
           return outcome_ok;
         }
-        l.returned.add();
-        c.credits.give_back(1);
+        unadmit(c, admission{&l, 1, lane::normal, false, true, -1}, 1);
         return outcome_of(errc::failed);
       }
       if (const outcome o = c.settle(l, nullptr, p); o != outcome_ok) return o;

@@ -75,6 +75,7 @@ TEST_P(Queues, DequesOfOwnersThatStealFromEachOtherGiveEachJobOnce) {
           }
         }
         if (random.one_in(16)) steal();
+        if (random.one_in(64)) std::this_thread::yield();  // what is taken back at once is nobody's to steal
       }
       while (h > 0) {
         --h;

@@ -304,6 +304,7 @@ TEST(SplitDeque, AnswersAHungryThiefWhileTheOwnerGoesOn) {
             d.expose();
           }
         }
+        std::this_thread::yield();  // what is exposed and taken back at once is nobody's to steal
         for (std::uint32_t h = 4; h-- > 0;) {
           if (take_back(d, h)) continue;
           d.open_above(h);

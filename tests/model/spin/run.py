@@ -76,8 +76,8 @@ class Case:
 
         defines = (self.defines + ' ' + MEMORY[self.memory]).split() + (['-DM_' + self.mutant] if self.mutant else [])
         do(tools.spin, '-a', *defines, str(HERE / (self.model + '.pml')))
-        quick = self.mutant or self.model == 'join' or self.defines in ('-DORPHAN', '-DABORT')  # few states: compiling takes longer
-        common = [*tools.cc, '-O0' if quick else '-O1', '-w', '-DNFAIR=4', '-DMEMLIM=2000', 'pan.c', '-o']
+        few_states = self.mutant or self.model == 'join' or self.defines in ('-DORPHAN', '-DABORT')
+        common = [*tools.cc, '-O0' if few_states else '-O1', '-w', '-DNFAIR=4', '-DMEMLIM=2000', 'pan.c', '-o']
         do(*common, 'safety', '-DNOCLAIM')
         self.safety = self.verdict(do('./safety', '-m1000000'))
         if self.live and not (self.mutant and self.safety is False):
@@ -100,7 +100,7 @@ def cases(smoke, only):
         for defines, memories in RIGHT[model].items():
             for memory in memories:
                 if not smoke or (not defines and memory == TSO):
-                    yield Case(model, defines, memory, live=not smoke and defines not in SAFETY_ONLY)
+                    yield Case(model, defines, memory, live=not (smoke or defines in SAFETY_ONLY or (defines and memory == BARE)))
         for i, (mutant, (defines, memory)) in enumerate(MUTANTS[model].items()):
             if not smoke or i == 0:
                 yield Case(model, defines, memory, mutant, live=not smoke)
