@@ -43,8 +43,11 @@ std::vector<deviation> parse_schedule(const std::string& s) {
 
 std::string to_string(const std::vector<deviation>& schedule) {
   std::string s;
-  for (const deviation& d : schedule)
-    s += (s.empty() ? "" : ",") + std::to_string(d.at) + (d.skip != 1 ? ":" + std::to_string(d.skip) : "");
+  for (const deviation& d : schedule) {
+    if (!s.empty()) s += ',';
+    s += std::to_string(d.at);
+    if (d.skip != 1) s.append(1, ':').append(std::to_string(d.skip));
+  }
   return s;
 }
 

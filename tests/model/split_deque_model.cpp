@@ -10,7 +10,7 @@ using namespace weir::detail;
 
 namespace {
 
-struct work {
+struct work_item {
   model::plain<int> input{0}, result{0};
   model::atomic<std::uint32_t> done{0};
   unsigned starts = 0;
@@ -26,16 +26,16 @@ struct work {
 template <class Self, unsigned Thieves, unsigned Jobs, std::uint32_t Capacity>
 struct forks : model::test<Self, 1 + Thieves> {
   static constexpr const char* files = "split_deque.hpp";
-  using deque = split_deque<model_atomics, pointer_slot<model_atomics, work>, Capacity>;
+  using deque = split_deque<model_atomics, pointer_slot<model_atomics, work_item>, Capacity>;
   deque d;
-  work jobs[Jobs];
+  work_item jobs[Jobs];
   unsigned next = 0, depth = 0, inlined = 0;  // inlined: forked while the deque was full
   unsigned stack[Jobs]{};
 
-  int id_of(const work& w) const { return static_cast<int>(&w - jobs) + 1; }
+  int id_of(const work_item& w) const { return static_cast<int>(&w - jobs) + 1; }
 
   void push() {
-    work& w = jobs[next];
+    work_item& w = jobs[next];
     w.input.set(id_of(w));
     if (d.push(depth, &w)) {
       if (d.full(depth)) {  // as fork_slow does
@@ -55,7 +55,7 @@ struct forks : model::test<Self, 1 + Thieves> {
       --inlined;
       return;
     }
-    work& w = jobs[stack[--depth]];
+    work_item& w = jobs[stack[--depth]];
     if (d.pop(depth) || d.reclaim(depth)) {
       w.run(id_of(w));
       return;
@@ -64,7 +64,7 @@ struct forks : model::test<Self, 1 + Thieves> {
     wait_for(w);
     d.close(depth);
   }
-  void wait_for(work& w) {
+  void wait_for(work_item& w) {
     while (w.done.load(acquire) == 0) model_atomics::pause();
     MODEL_CHECK(w.result.get() == id_of(w));
   }
@@ -75,7 +75,7 @@ struct forks : model::test<Self, 1 + Thieves> {
       } else if (*program == '-') {
         join();
       } else {  // o: the job below is stolen or not; if it is, what the wait forks lies above it
-        work& w = jobs[stack[depth - 1]];
+        work_item& w = jobs[stack[depth - 1]];
         if (d.pop(depth - 1) || d.reclaim(depth - 1)) {
           --depth;
           w.run(id_of(w));
@@ -98,7 +98,7 @@ struct forks : model::test<Self, 1 + Thieves> {
         d.ring();
         continue;
       }
-      work* w = nullptr;
+      work_item* w = nullptr;
       if ((c == 's' ? d.steal(w) : d.force(w)) != steal_outcome::stolen) continue;
       MODEL_CHECK(w != nullptr);
       w->run(id_of(*w));
@@ -107,7 +107,7 @@ struct forks : model::test<Self, 1 + Thieves> {
   }
   void after() {
     for (unsigned i = 0; i < next; ++i) MODEL_CHECK(jobs[i].starts == 1);
-    work* w = nullptr;
+    work_item* w = nullptr;
     MODEL_CHECK(d.head() == 0 && d.steal(w) == steal_outcome::empty && !d.visible());
   }
 };
@@ -149,6 +149,34 @@ struct deque_mixed : forks<deque_mixed, 2, 5, 2> {
   void thread(unsigned i) { i == 0 ? owner("++-++---+-") : thief("?????"); }
 };
 MODEL_ADD(deque_mixed);
+
+// Worker 0 runs a stolen job that forks once, ends it, and then forks something else at the same index. The owner of the
+// stolen job, who waits for it, may take the first only.
+struct deque_leap : forks<deque_leap, 1, 2, 2> {
+  static constexpr const char* fact = "who waits for a stolen job takes what that job forked, and nothing that came after it";
+  static constexpr const char* steps = "leap: still at it";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 100'000, .random = 50'000};
+  model::atomic<std::uint32_t> over{0};
+  void thread(unsigned i) {
+    if (i == 0) {
+      owner("+-");
+      over.store(1, release);
+      return owner("+-");
+    }
+    const auto still = [this] { return !model::keeps("leap: still at it") || over.load(acquire) == 0; };
+    for (int k = 0; k < 3; ++k) {
+      work_item* w = nullptr;
+      const unsigned how = rl::rand(model_atomics::asymmetric() ? 3 : 2);
+      if (how == 0) d.ring();
+      else if ((how == 1 ? d.steal(w, 0, still) : d.force(w, 0, still)) == steal_outcome::stolen) {
+        MODEL_CHECK(w == &jobs[0]);
+        w->run(id_of(*w));
+        w->done.store(1, release);
+      }
+    }
+  }
+};
+MODEL_ADD(deque_leap);
 
 struct deque_open : forks<deque_open, 2, 5, 3> {
   static constexpr const char* fact = "what a waiting owner forks above a stolen job is found there, and nothing below is taken again";
