@@ -17,12 +17,18 @@
 
 using namespace weir::detail;
 
-namespace weir::v0::detail::model {
+namespace weir {
+inline namespace v0 {
+namespace detail {
+namespace model {
 std::vector<entry>& entries() {
   static std::vector<entry> all;
   return all;
 }
-}  // namespace weir::v0::detail::model
+}  // namespace model
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir
 
 namespace {
 
@@ -74,7 +80,9 @@ struct options {
 };
 bool wanted(const model::entry& e, const options& o) { return std::string_view(e.name).find(o.only) != std::string_view::npos; }
 bool wanted(model::fence_mode m, const options& o) { return o.mode.empty() || o.mode == name_of(m); }
-std::uint64_t scaled(std::uint64_t n, double by) { return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(static_cast<double>(n) * by)); }
+std::uint64_t scaled(std::uint64_t n, double by) {
+  return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(static_cast<double>(n) * by));
+}
 
 int run_all(const options& o) {
   int failures = 0;

@@ -3,7 +3,9 @@
 
 #include "run_queue.hpp"
 
-namespace weir::v0::detail {
+namespace weir {
+inline namespace v0 {
+namespace detail {
 
 // The shipped slot, and a look at what Relacy cannot show: without order between them a thief's read of the slot may sink
 // below the compare-exchange that makes the job its own, and find the next batch there. So a read that counted must
@@ -52,7 +54,9 @@ class job_slot<watched> {
   rl::timestamp_t known_[most][threads]{}, counted_[threads]{};
 };
 
-}  // namespace weir::v0::detail
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir
 
 using namespace weir::detail;
 

@@ -47,7 +47,14 @@ inline constexpr std::size_t atomic_history_size = 6;
 #include <relacy/stdlib/condition_variable.hpp>
 #include <relacy/stdlib/semaphore.hpp>
 #include <relacy/stdlib/event.hpp>
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdollar-in-identifier-extension"
+#endif
 #undef $
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 
 namespace weir {
 inline namespace v0 {

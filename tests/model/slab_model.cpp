@@ -8,12 +8,16 @@
 #include "slab.cpp"
 #undef thread_id
 
-namespace weir::v0::detail {
+namespace weir {
+inline namespace v0 {
+namespace detail {
 const void* thread_id() noexcept {
   static const char here[model::sleepers::most]{};
   return &here[rl::ctx().current_thread()];
 }
-}  // namespace weir::v0::detail
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir
 
 using namespace weir::detail;
 

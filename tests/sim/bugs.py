@@ -24,7 +24,7 @@ BUGS = {
     1: ('a park without its re-check', 'worker.cpp', 2,
         'if (has_work(!nap)', 'if ((weir_sim_bug != 1 && has_work(!nap))'),
     2: ('a searcher that leaves without looking again', 'worker.cpp', 1,
-        'if (owner.idle.leave_with_work() &&', 'if (owner.idle.leave_with_work() && weir_sim_bug != 2 &&'),
+        'if (owner.idle.leave_with_work()) {', 'if (owner.idle.leave_with_work() && weir_sim_bug != 2) {'),
     3: ('a finisher that touches the job after the waiter may have left', 'fork.cpp', 1,
         'if (before.is_waiting()) c.slot(before.waiter())->bed.unpark();',
         'if (weir_sim_bug == 3) joins::finish(j.word, threw);\n'
