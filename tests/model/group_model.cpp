@@ -21,6 +21,7 @@ struct group_rest : model::test<group_rest, 3> {
   static constexpr auto modes = model::one_mode;
 
   struct shared {
+    shared() {}  // by hand: clang knows no default one before the end of the enclosing class
     model::mutex mutex;
     group_counter<model_atomics> children{mutex};
     model::plain<int> pending{1}, unstarted{0}, round{0};  // under the lock

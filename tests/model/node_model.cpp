@@ -144,6 +144,7 @@ struct running_inspected : model::test<running_inspected, 3> {
   static constexpr auto modes = model::one_mode;
 
   struct task {
+    task() {}  // by hand: clang knows no default one before the end of the enclosing class
     model::plain<int> group{0};
   };
   using list = running_list<model_atomics, task>;
