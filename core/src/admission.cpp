@@ -203,11 +203,7 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
       }
       chunk = std::clamp<std::uint64_t>(credits.free(started) / (2 * threads + 2), 1, 256);
     }
-    if (const std::uint64_t got = credits.acquire(n, chunk, started); got != 0) {
-      if (l.credits.grant(got, n)) return outcome_ok;
-      credits.give_back(got);
-      return refuse(errc::stopped);
-    }
+    if (l.credits.draw(credits, n, chunk, n, started)) return outcome_ok;
     {
       const std::lock_guard lock(lease_mutex_);
       if (closed_) return refuse(errc::stopped);

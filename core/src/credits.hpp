@@ -107,6 +107,20 @@ class credit_lease {
     return true;
   }
 
+  /// Owner: acquires from the pool, and uses `use` of it, in one step for whoever recalls: he waits for the lock, so no credit
+  /// is on its way from the pool to a lease while he decides that there is none. False: none were free, or the lease is shut.
+  template <class Started>
+  bool draw(credit_pool<A>& pool, std::uint64_t least, std::uint64_t most, std::uint64_t use, Started&& started) noexcept {
+    lock l(mutex_);
+    if (shut_) return false;
+    const std::uint64_t n = pool.acquire(least, most, started);
+    if (n == 0) return false;
+    granted_ += n;
+    used_.store(used_.load(relaxed) + use, relaxed);
+    if (A::asymmetric()) limit_.store(granted_, relaxed);
+    return true;
+  }
+
   /// Anybody: takes back what is not used. Cheap when there is nothing.
   std::uint64_t recall() noexcept {
     if (spare() == 0) return 0;

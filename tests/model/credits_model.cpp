@@ -33,11 +33,7 @@ struct admission_test : model::test<Self, Submitters + Workers> {
   bool ask(credit_lease<A>& l) {
     for (bool full = false; !full;) {
       const std::uint64_t s = started_sum(), r = pool.returns();
-      if (const std::uint64_t got = pool.acquire(1, Capacity, [this] { return started_sum(); }); got != 0) {
-        if (l.grant(got, 1)) return true;
-        pool.give_back(got);
-        return false;
-      }
+      if (l.draw(pool, 1, Capacity, 1, [this] { return started_sum(); })) return true;
       recall_all();
       full = started_sum() == s && pool.returns() == r;
     }
@@ -107,6 +103,16 @@ struct credits_full : admission_test<credits_full, 2, 0, 2> {
   void after() { MODEL_CHECK(refused == 0); }
 };
 MODEL_ADD(credits_full);
+
+// One draws both credits and is held up before anybody can see them in his lease.
+struct credits_in_transit : admission_test<credits_in_transit, 2, 0, 2> {
+  static constexpr const char* fact = "two submits, capacity two: none is refused";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 100'000, .random = 60'000};
+  unsigned got[2]{};
+  void thread(unsigned i) { got[i] = submit(i); }
+  void after() { MODEL_CHECK(got[0] + got[1] == 2); }
+};
+MODEL_ADD(credits_in_transit);
 
 // The lease is shut for good while its owner submits.
 struct credits_shut : admission_test<credits_shut, 1, 1, 2> {
