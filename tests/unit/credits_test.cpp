@@ -134,6 +134,7 @@ void owners_and_workers(unsigned owners, std::uint64_t capacity, std::uint64_t e
     } else if (me == owners) {  // a worker: accepted is counted late, so what it starts was really accepted
       while (running > 0 || started < accepted)
         if (started < accepted) started.fetch_add(1, std::memory_order_release);
+        else std::this_thread::yield();
     } else {
       while (running > 0) {
         for (const auto& l : leases)
