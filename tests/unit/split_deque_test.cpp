@@ -323,6 +323,7 @@ TEST(SplitDeque, AnswersAHungryThiefWhileTheOwnerGoesOn) {
         ++stolen;
       } else {
         d.ring();
+        std::this_thread::yield();
       }
     }
   });
