@@ -78,8 +78,8 @@ class idle_state {
   /// search before it was counted, since it waits for the token that comes after.
   bool claim_one(unsigned id) noexcept {
     const std::uint64_t bit = std::uint64_t{1} << (id % 64);
-    if ((parked_[id / 64].fetch_and(~bit, seq_cst) & bit) == 0) return false;  // [claim] [dekker]
-    searching_.fetch_add(1, seq_cst);                                          // [dekker]
+    if ((parked_[id / 64].fetch_and(~bit, relaxed) & bit) == 0) return false;  // [claim] [dekker]
+    searching_.fetch_add(1, relaxed);                                          // [dekker]
     return true;
   }
 
@@ -102,7 +102,7 @@ class idle_state {
   /// The searcher has found work. True: it was the last one and somebody sleeps, so it must look whether more work is
   /// visible and then wake another: publishers may have relied on it.
   bool leave_with_work() noexcept {
-    const bool last = searching_.fetch_sub(1, seq_cst) == 1;  // [dekker] ↔ should_wake
+    const bool last = searching_.fetch_sub(1, acquire) == 1;  // [dekker] ↔ should_wake
     if (!last || !any_parked()) return false;
     A::fence_seq_cst();  // [dekker] ↔ should_wake
     return true;
@@ -113,8 +113,8 @@ class idle_state {
     const std::uint64_t bit = std::uint64_t{1} << (id % 64);
     if (nap) napping_[id / 64].fetch_or(bit, relaxed);
     else if ((napping_[id / 64].load(relaxed) & bit) != 0) napping_[id / 64].fetch_and(~bit, relaxed);
-    parked_[id / 64].fetch_or(bit, seq_cst);  // [claim] [dekker]
-    searching_.fetch_sub(1, seq_cst);         // [dekker] ↔ should_wake
+    parked_[id / 64].fetch_or(bit, relaxed);  // [claim] [dekker]
+    searching_.fetch_sub(1, release);         // [dekker] ↔ should_wake
     A::fence_seq_cst();  // [hint] a relax_hint() that overwrites our store sees our bit
     hint_.store(floor_ | 1, relaxed);
     A::heavy_fence();  // [hint] ↔ publish  [dekker]
@@ -140,11 +140,11 @@ class idle_state {
   }
   /// The caller, parked and re-checked, sleeps for a short time only, to watch a worker that looks at the queues often.
   void begin_watch() noexcept {
-    watchers_.fetch_add(1, seq_cst);  // [watch] ↔ watched
+    watchers_.fetch_add(1, relaxed);  // [watch] ↔ watched
     hint_.store(floor_ | watched_hint, relaxed);
   }
   void end_watch() noexcept {
-    watchers_.fetch_sub(1, seq_cst);  // [watch]
+    watchers_.fetch_sub(1, relaxed);  // [watch]
     raise_hint();
   }
   /// Somebody watches: whoever claims jobs in bulk need not wake one for what it hides. Call after a seq_cst fence.
