@@ -76,7 +76,8 @@ void worker::loop() noexcept {
         search();
         continue;
       }
-      if (attend(bits)) continue;
+      // A single claimed job has nobody who looks after it: it starts first.
+      if ((claimed.owner_empty() || claimed.owner_hides()) && attend(bits)) continue;
     }
     if (spare && on_duty.load(relaxed) != duty::on) [[unlikely]] {
       hand_claimed_back();
@@ -150,9 +151,14 @@ std::size_t worker::take_lane(lane l, std::size_t n) noexcept {
 }
 
 std::size_t worker::take_source(unsigned source, std::size_t n) noexcept {
-  const std::size_t got = source == local_source ? owner.local.take_own(local_producer, batch_, n)
-                                                 : take_lane(static_cast<lane>(source), n);
-  age_[source] = 0;  // served, or empty
+  const bool due = age_[source] >= owner.opts.starvation_bound / 4;
+  std::size_t got = source == local_source ? owner.local.take_own(local_producer, batch_, n)
+                                           : take_lane(static_cast<lane>(source), n);
+  if (got == 0 && source == local_source && due && !owner.local.empty()) {  // what a busy worker's task left for others
+    got = owner.local.take(local_consumer, batch_, n);
+    steals.add(got);
+  }
+  if (got != 0 || due || source != local_source) age_[source] = 0;  // served, or empty
   if (got != 0)
     for (unsigned s = 0; s <= local_source; ++s)
       if (s != source) age_[s] += static_cast<unsigned>(got);
@@ -162,7 +168,8 @@ std::size_t worker::take_source(unsigned source, std::size_t n) noexcept {
 // Fills the empty run queue. Order: what starves, then the high lane, then in turn what came from outside and what this
 // worker's tasks submitted, then the low lane, then what other workers' tasks submitted. Any source that stays
 // non-empty is served within starvation_bound starts: a source that was passed over for a quarter of it goes first, with a
-// sixteenth; until then at most one batch passes, of at most a quarter. So the longest gap is 1/4 + 1/4 + 3/16 of it.
+// sixteenth. A batch is three quarters of it while one source is in use, an eighth while several are, so the longest gap is
+// 3/4 + 3/16 of it.
 bool worker::claim() noexcept {
   const std::size_t last_batch = batch_size_;
   std::uint64_t now = ticks();
@@ -171,11 +178,16 @@ bool worker::claim() noexcept {
     for (const std::uint64_t end = now + ticks_of(gather_ns); now < end; now = ticks()) cpu_relax();
   const unsigned bound = owner.opts.starvation_bound;
   const bool mixed = mixed_ || (owner.attention_bits() & attention::side_lanes) != 0;
-  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, mixed ? bound / 8 : bound / 4 * 3));
+  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, mixed ? bound / 8 : bound < 8 ? 1 : bound < 16 ? bound / 2 : bound / 4 * 3));
   std::size_t n = 0;
   unsigned from = 0;
-  for (unsigned s = 0; s <= local_source && n == 0; ++s)
-    if (age_[s] >= bound / 4) n = take_source(from = s, std::min<std::size_t>(most, std::max(1u, bound / 16)));
+  for (unsigned k = 0; k <= local_source && n == 0; ++k) {  // what has waited longest first
+    unsigned oldest = 0;
+    for (unsigned s = 1; s <= local_source; ++s)
+      if (age_[s] > age_[oldest]) oldest = s;
+    if (age_[oldest] < bound / 4) break;
+    n = take_source(from = oldest, std::min<std::size_t>(most, std::max(1u, bound / 16)));
+  }
   if (n == 0) n = take_source(from = static_cast<unsigned>(lane::high), most);
   if (n == 0) {
     const unsigned normal = static_cast<unsigned>(lane::normal);
@@ -189,14 +201,14 @@ bool worker::claim() noexcept {
     if (n != 0) steals.add(n);
     from = local_source;
   }
-  if (n == 0) return false;
+  if (n == 0) return full_since_ = 0, false;
   mixed_ = mixed_ ? (last_source_ != from || ++same_source_ < 8) : last_source_ != from;
   if (last_source_ != from) same_source_ = 0;
   last_source_ = from;
+  note_look(now);  // before anybody sees the jobs
   claimed.refill(batch_, n);
   batch_size_ = n;
   batch_start_ = now;
-  note_look(now);
   if (n < most) full_since_ = 0;
   if (n > 1) {  // what is hidden behind the first needs somebody who looks after it
     os_atomics::fence_seq_cst();  // [watch] ↔ begin_watch
@@ -219,7 +231,7 @@ bool worker::worth_a_wake(std::uint64_t now) noexcept {
 // Learns from the batch that has just ended how many tasks the next one may have.
 void worker::measure(std::uint64_t now) noexcept {
   if (batch_size_ == 0) return;
-  const double each = static_cast<double>(now - batch_start_) / static_cast<double>(batch_size_);
+  const double each = static_cast<double>(ticks_since(batch_start_, now)) / static_cast<double>(batch_size_);
   const double tiny = tiny_batch_ns * ticks_per_ns();
   if (each * static_cast<double>(limit_) * 2 < tiny) limit_ = std::min<std::size_t>(limit_ * 2, run_queue<os_atomics>::capacity);
   else if (each * static_cast<double>(limit_) > tiny) limit_ = std::max<std::size_t>({1, limit_ / 2, static_cast<std::size_t>(tiny / each)});
@@ -266,6 +278,7 @@ bool worker::somebody_hides() const noexcept {
 // Another worker takes tiny tasks in batches, or has just done so: it will see what comes next sooner than one that must
 // be woken.
 bool worker::somebody_drains() const noexcept {
+  if ((owner.attention_bits() & attention::paused) != 0) return false;  // nobody goes on; resume() wakes all
   const std::uint64_t now = ticks();
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) {
     const worker& v = *owner.slot(i);
@@ -287,10 +300,10 @@ bool worker::senior_drains() const noexcept {
 
 // The watcher's question after each nap.
 bool worker::drain_goes_on() const noexcept {
-  if (!somebody_drains() || owner.attention_bits() != 0) return false;
+  if (!somebody_drains() || (owner.attention_bits() & ~(attention::quiesce | attention::blocked)) != 0) return false;
   const std::uint64_t now = ticks();
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
-    if (i != index && stuck(*owner.slot(i), now)) return false;
+    if (i != index && (stuck(*owner.slot(i), now) || owner.slot(i)->forks.visible())) return false;
   return true;
 }
 
@@ -434,14 +447,15 @@ bool worker::sleep(bool nap) noexcept {
     // As long as the one that is watched goes on, sleep on: a watcher that searched would only take its work away.
     std::uint64_t before = owner.started_by_workers();
     bool told;
-    while (!(told = bed.park(ns)) && drain_goes_on()) {
+    while (!(told = bed.park(ns)) && !nap && drain_goes_on()) {
       const std::uint64_t now = owner.started_by_workers();
-      watch_ns_ = (now - before) * stream_task_ns >= static_cast<std::uint64_t>(ns) ? std::min(watch_ns_ * 2, longest_watch_ns) : watch_ns;
+      watch_ns_ = (now > before ? now - before : 0) * stream_task_ns >= static_cast<std::uint64_t>(ns) ? std::min(watch_ns_ * 2, longest_watch_ns) : watch_ns;
       before = now;
       ns = watch_ns_;
     }
     owner.idle.end_watch();
-    if (!told && !has_work(!nap) && !somebody_drains()) bed.park(nap ? nap_ns : forever);
+    watch_ns_ = watch_ns;
+    if (!told && !nap && !has_work(true) && !somebody_drains()) bed.park(forever);
   } else {
     bed.park(ns);
   }
