@@ -325,6 +325,7 @@ void core::sweep(lease& l) noexcept {
     }
   }
   published(lane::normal);
+  os_atomics::fence_seq_cst();  // [lane] ↔ take_lane
   raise(attention::side_lanes);
 }
 

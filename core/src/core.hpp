@@ -150,7 +150,7 @@ class core {
   void mail_taken() noexcept;
   void deliver(worker& w) noexcept;  // there is mail for it
   void raise(std::uint32_t bit) noexcept {
-    if ((attention_.load(relaxed) & bit) == 0) attention_.fetch_or(bit, seq_cst);  // [lane] [quiesce] [room]
+    if ((attention_.load(relaxed) & bit) != bit) attention_.fetch_or(bit, seq_cst);  // [lane] [quiesce] [room]
   }
   void lower(std::uint32_t bit) noexcept { attention_.fetch_and(~bit, seq_cst); }  // [lane]
   std::uint32_t attention_bits() const noexcept { return attention_.load(relaxed); }  // [halt]
