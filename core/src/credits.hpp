@@ -100,10 +100,7 @@ class credit_lease {
   bool grant(std::uint64_t n, std::uint64_t use) noexcept {
     lock l(mutex_);
     if (shut_) return false;
-    granted_ += n;
-    used_.store(used_.load(relaxed) + use, relaxed);
-    // Without membarrier nobody could recall what is cached, so the limit stays a trap and settle() does the counting.
-    if (A::asymmetric()) limit_.store(granted_, relaxed);
+    add(n, use);
     return true;
   }
 
@@ -114,11 +111,8 @@ class credit_lease {
     lock l(mutex_);
     if (shut_) return false;
     const std::uint64_t n = pool.acquire(least, most, started);
-    if (n == 0) return false;
-    granted_ += n;
-    used_.store(used_.load(relaxed) + use, relaxed);
-    if (A::asymmetric()) limit_.store(granted_, relaxed);
-    return true;
+    if (n != 0) add(n, use);
+    return n != 0;
   }
 
   /// Anybody: takes back what is not used. Cheap when there is nothing.
@@ -158,6 +152,12 @@ class credit_lease {
     ~lock() { m_.unlock(); }
     typename A::mutex& m_;
   };
+  void add(std::uint64_t n, std::uint64_t use) noexcept {
+    granted_ += n;
+    used_.store(used_.load(relaxed) + use, relaxed);
+    // Without membarrier nobody could recall what is cached, so the limit stays a trap and settle() does the counting.
+    if (A::asymmetric()) limit_.store(granted_, relaxed);
+  }
   std::uint64_t take_unused() noexcept {
     const std::uint64_t used = std::min(used_.load(relaxed), granted_);
     const std::uint64_t n = granted_ - used;

@@ -178,7 +178,8 @@ bool worker::claim() noexcept {
     for (const std::uint64_t end = now + ticks_of(gather_ns); now < end; now = ticks()) cpu_relax();
   const unsigned bound = owner.opts.starvation_bound;
   const bool mixed = mixed_ || (owner.attention_bits() & attention::side_lanes) != 0;
-  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, mixed ? bound / 8 : bound < 8 ? 1 : bound < 16 ? bound / 2 : bound / 4 * 3));
+  const unsigned batch = mixed ? bound / 8 : bound < 8 ? 1 : bound < 16 ? bound / 2 : bound / 4 * 3;
+  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, batch));
   std::size_t n = 0;
   unsigned from = 0;
   for (unsigned k = 0; k <= local_source && n == 0; ++k) {  // what has waited longest first
@@ -234,7 +235,8 @@ void worker::measure(std::uint64_t now) noexcept {
   const double each = static_cast<double>(ticks_since(batch_start_, now)) / static_cast<double>(batch_size_);
   const double tiny = tiny_batch_ns * ticks_per_ns();
   if (each * static_cast<double>(limit_) * 2 < tiny) limit_ = std::min<std::size_t>(limit_ * 2, run_queue<os_atomics>::capacity);
-  else if (each * static_cast<double>(limit_) > tiny) limit_ = std::max<std::size_t>({1, limit_ / 2, static_cast<std::size_t>(tiny / each)});
+  else if (each * static_cast<double>(limit_) > tiny)
+    limit_ = std::max<std::size_t>({1, limit_ / 2, static_cast<std::size_t>(tiny / each)});
   batch_size_ = 0;
   each_ = static_cast<std::uint64_t>(each);
   if (!os_atomics::asymmetric()) limit_ = 1;  // nobody could force out what a larger batch hides
@@ -269,6 +271,10 @@ void worker::note_look(std::uint64_t now) noexcept {
   owner.last_claim_.store(now, relaxed);
 }
 
+bool worker::drained_lately(std::uint64_t now) const noexcept {
+  return drains.load(relaxed) && ticks_since(looked.load(relaxed), now) < ticks_of(recent_look_ns);
+}
+
 bool worker::somebody_hides() const noexcept {
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
     if (i != index && owner.slot(i)->claimed.visible()) return true;
@@ -283,7 +289,7 @@ bool worker::somebody_drains() const noexcept {
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) {
     const worker& v = *owner.slot(i);
     if (&v == this) continue;
-    if (v.claimed.visible() || (v.drains.load(relaxed) && ticks_since(v.looked.load(relaxed), now) < ticks_of(recent_look_ns))) return true;
+    if (v.claimed.visible() || v.drained_lately(now)) return true;
   }
   return false;
 }
@@ -291,10 +297,8 @@ bool worker::somebody_drains() const noexcept {
 // Of several who drain, the first goes on looking when there is nothing more.
 bool worker::senior_drains() const noexcept {
   const std::uint64_t now = ticks();
-  for (unsigned i = 0; i < index; ++i) {
-    const worker& v = *owner.slot(i);
-    if (v.drains.load(relaxed) && ticks_since(v.looked.load(relaxed), now) < ticks_of(recent_look_ns)) return true;
-  }
+  for (unsigned i = 0; i < index; ++i)
+    if (owner.slot(i)->drained_lately(now)) return true;
   return false;
 }
 
@@ -421,8 +425,7 @@ void worker::longer_spin() noexcept {
 }
 
 // From searching to searching, with a sleep between if nothing is there. False: it did not sleep, or it watched and what
-// it saw made it stop. A nap is for whoever found only crumbs: forks do
-// not wake it, and it ends by itself.
+// it saw made it stop. A nap is for whoever found only crumbs: forks do not wake it, and it ends by itself.
 bool worker::sleep(bool nap) noexcept {
   if (!nap) ring_all();
   owner.idle.prepare(index, nap);
@@ -449,7 +452,9 @@ bool worker::sleep(bool nap) noexcept {
     bool told;
     while (!(told = bed.park(ns)) && !nap && drain_goes_on()) {
       const std::uint64_t now = owner.started_by_workers();
-      watch_ns_ = (now > before ? now - before : 0) * stream_task_ns >= static_cast<std::uint64_t>(ns) ? std::min(watch_ns_ * 2, longest_watch_ns) : watch_ns;
+      const std::uint64_t began = now > before ? now - before : 0;
+      const bool stream = began * stream_task_ns >= static_cast<std::uint64_t>(ns);
+      watch_ns_ = stream ? std::min(watch_ns_ * 2, longest_watch_ns) : watch_ns;
       before = now;
       ns = watch_ns_;
     }

@@ -99,6 +99,7 @@ class worker final : public worker_base {
   bool claim() noexcept;
   void measure(std::uint64_t now) noexcept;
   bool worth_a_wake(std::uint64_t now) noexcept;
+  bool drained_lately(std::uint64_t now) const noexcept;
   bool senior_drains() const noexcept;
   bool somebody_hides() const noexcept;
   std::size_t take_lane(lane l, std::size_t n) noexcept;

@@ -53,6 +53,15 @@ TEST_P(Queues, DequesOfOwnersThatStealFromEachOtherGiveEachJobOnce) {
       ++stolen;
       out->over.store(true, std::memory_order_release);
     };
+    const auto take_back = [&](std::uint32_t h) {  // or wait for its thief, as a join does
+      if (mine.d.pop(h) || mine.d.reclaim(h)) {
+        if (mine.items[h].taken.fetch_add(1) != 0) ++wrong;
+      } else {
+        mine.d.open_above(h);
+        while (!mine.items[h].over.load(std::memory_order_acquire)) steal();
+        mine.d.close(h);
+      }
+    };
     for (std::size_t r = 0; r < rounds(40'000) / n; ++r) {
       const auto depth = static_cast<std::uint32_t>(1 + random.below(24));
       std::uint32_t h = 0;
@@ -66,26 +75,14 @@ TEST_P(Queues, DequesOfOwnersThatStealFromEachOtherGiveEachJobOnce) {
         ++h;
         if (h > 1 && random.one_in(6)) {  // back and forth
           --h;
-          if (mine.d.pop(h) || mine.d.reclaim(h)) {
-            if (mine.items[h].taken.fetch_add(1) != 0) ++wrong;
-          } else {
-            mine.d.open_above(h);
-            while (!mine.items[h].over.load(std::memory_order_acquire)) steal();
-            mine.d.close(h);
-          }
+          take_back(h);
         }
         if (random.one_in(16)) steal();
         if (random.one_in(64)) std::this_thread::yield();  // what is taken back at once is nobody's to steal
       }
       while (h > 0) {
         --h;
-        if (mine.d.pop(h) || mine.d.reclaim(h)) {
-          if (mine.items[h].taken.fetch_add(1) != 0) ++wrong;
-        } else {
-          mine.d.open_above(h);
-          while (!mine.items[h].over.load(std::memory_order_acquire)) steal();
-          mine.d.close(h);
-        }
+        take_back(h);
         if (mine.items[h].taken != 1) ++wrong;
       }
       if (wrong != 0) break;
