@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -9,6 +10,8 @@ namespace bench {
 
 struct serial {
   static constexpr const char* name = "serial";
+  static constexpr unsigned fixed_workers = 1;
+  static std::string version() { return ""; }
 
   explicit serial(unsigned = 1) noexcept {}
   unsigned workers() const noexcept { return 1; }

@@ -7,12 +7,13 @@
 #include <oneapi/tbb/parallel_invoke.h>
 #include <oneapi/tbb/task_arena.h>
 #include <oneapi/tbb/task_group.h>
+#include <oneapi/tbb/version.h>
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -22,7 +23,7 @@ namespace bench {
 class tbb_peer {
  public:
   static constexpr const char* name = "oneTBB";
-  static constexpr bool counts_steals = false;
+  static std::string version() { return std::to_string(TBB_VERSION_MAJOR) + "." + std::to_string(TBB_VERSION_MINOR); }
 
   // Two arenas: in run() the caller is one of the workers, as oneTBB wants it; submitted tasks have workers of their
   // own, as many as weir's.
@@ -95,9 +96,6 @@ class tbb_peer {
   void wait_until(Done&& done) {
     while (!done()) std::this_thread::sleep_for(std::chrono::microseconds(100));
   }
-
-  std::uint64_t steals() const { return 0; }
-  std::uint64_t parks() const { return 0; }
 
  private:
   unsigned workers_;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 namespace bench {
@@ -14,7 +15,9 @@ namespace bench {
 class weir_peer {
  public:
   static constexpr const char* name = "weir";
-  static constexpr bool counts_steals = true;
+#ifdef BENCH_WEIR_VERSION
+  static std::string version() { return BENCH_WEIR_VERSION; }
+#endif
 
   explicit weir_peer(unsigned workers) : weir_peer(weir::options{.workers = workers}) {}
   explicit weir_peer(weir::options o) : rt_(o) {}
