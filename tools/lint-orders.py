@@ -7,6 +7,7 @@
     are described where the state lives, once;
   * each listed edge has two ends: two tagged operations in that file and in those that include it, or one of them in a
     file that the listing names:    [publish] ↔ worker.cpp: what is made visible to whom
+    A read-modify-write that both acquires and releases is both ends: what one thread does ↔ what the next one does.
 
 A line that only looks like an atomic operation says  // lint: not atomic
 
@@ -28,6 +29,7 @@ DECLARES = re.compile(r'^\s*(?:using\b|static void\b|inline constexpr\b|constexp
 OPERATION = re.compile(r'(\w*)(?:\[[^\]]*\])?(?:\.|->)\s*(load|store|exchange|compare_exchange_(?:weak|strong)|'
                        r'fetch_(?:add|sub|and|or|xor)|test_and_set)\s*\(')
 ANY_ORDER = re.compile(r'\b(?:memory_order_)?(relaxed|acquire|release|acq_rel|seq_cst|consume)\b|\border\b|\bmo\b')
+BOTH_ENDS = re.compile(r'\b(?:exchange|fetch_\w+)\s*\([^;]*\b(?:acq_rel|seq_cst)\b')
 TAG = re.compile(r'\[([a-z][a-z0-9_-]*)\]')
 LISTED = re.compile(r'^//\s+((?:\[[a-z][a-z0-9_-]*\]\s*)+)(.*)')
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<](?:weir/)?([^">]+)[">]', re.M)
@@ -93,7 +95,7 @@ class Source:
                         self.say(n, f'{m.group(2)} names no order: ' + code.strip())
             for t in tags[n]:
                 if code.strip():
-                    self.uses.setdefault(t, []).append(n)
+                    self.uses.setdefault(t, []).extend([n] * (1 + bool(BOTH_ENDS.search(code))))
                     if t not in self.edges and (ORDER.search(whole) or FENCE.search(whole) or OPERATION.search(whole)):
                         self.unlisted.append((n, t))
 
@@ -196,6 +198,7 @@ def self_test():
 // Edges
 //   [publish]  push's store → steal's load: the job.
 //   [dekker] ↔ b.hpp: no lost wake-up.
+//   [last]  one that leaves ↔ the last one.
 #include <atomic>
 void f() {
   x.store(1, release);  // [publish] → steal
@@ -203,6 +206,7 @@ void f() {
                                   acq_rel,
                                   relaxed)) {}  // [publish]
   A::light_fence();  // [dekker]
+  n.fetch_sub(1, acq_rel);  // [last]
   x.load(relaxed);
   semaphore.release();
   slots_[h].store(v);
@@ -261,7 +265,7 @@ def main():
     if '--edges' in sys.argv[1:]:
         for s in sources:
             for tag in s.edges:
-                print(f'{s.path}  [{tag}]  ' + ' '.join(str(n + 1) for n in s.uses.get(tag, [])))
+                print(f'{s.path}  [{tag}]  ' + ' '.join(str(n + 1) for n in sorted(set(s.uses.get(tag, [])))))
         return 0
     found = problems(sources)
     for f in found:

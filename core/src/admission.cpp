@@ -168,7 +168,7 @@ void core::shut_leases() noexcept {
 }
 
 std::uint64_t core::started_sum() const noexcept {
-  std::uint64_t n = started_elsewhere.load(acquire);  // [done] ← node_claim
+  std::uint64_t n = started_elsewhere.get();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) n += slot(i)->started_outside.get();
   return n;
 }
@@ -317,10 +317,10 @@ void core::sweep(lease& l) noexcept {
       if (ticket_is_stale(j)) {
         j.ops().run(j);
       } else if (!q.enqueue(*p, j)) {  // no memory for a block: the job ends here, and is counted
-        if (j.counted()) started_elsewhere.fetch_add(1, release);  // [done]
+        if (j.counted()) started_elsewhere.add();
         const bool counts_itself = is_ticket(j);
         j.ops().drop(j, errc::failed);
-        if (!counts_itself) ended_elsewhere[outcome_of(errc::failed)].fetch_add(1, release);  // [done]
+        if (!counts_itself) ended_elsewhere[outcome_of(errc::failed)].add();
       }
     }
   }

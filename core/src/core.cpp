@@ -60,8 +60,7 @@ worker& core::add_worker(unsigned index) {
   owned_.reserve(owned_.size() + 1);
   owned_.push_back(std::make_unique<worker>(*this, index, index >= worker_count));
   worker& w = *owned_.back();
-  slots_[index].store(&w, release);          // [slot] → slot()
-  slot_count_.store(index + 1, release);     // [slot] → slot_count()
+  slots_.add(index, w);
   return w;
 }
 
@@ -73,10 +72,10 @@ void core::start() {
   for (unsigned i = 0; i < worker_count; ++i) add_worker(i);
   register_core(*this);
   for (unsigned i = 0; i < worker_count; ++i) {
-    threads_.fetch_add(1, relaxed);
+    crew_.joins();
     const int e = start_thread(*this, *slot(i), plan_.empty() ? -1 : plan_[i]);
     if (e == 0) continue;
-    threads_.fetch_sub(1, relaxed);
+    crew_.never_joined();
     raise(attention::stop);
     wake_all();
     for (unsigned k = 0; k < i; ++k) thread_join(slot(k)->thread);
@@ -96,15 +95,15 @@ worker* core::vacate() noexcept {
       idle_spares_.pop_back();
     } else {
       const unsigned index = slot_count();
-      if (index >= std::min<unsigned>(max_slots, worker_count + opts.max_spares) || stopping_ || orphan_.load(relaxed)) return nullptr;
+      if (index >= std::min<unsigned>(max_slots, worker_count + opts.max_spares) || stopping_ || crew_.orphaned()) return nullptr;
       WEIR_TRY {
         idle_spares_.reserve(owned_.size() + 1);  // so that spare_is_free() needs no memory
         s = &add_worker(index);
       }
       WEIR_CATCH_ALL { return nullptr; }
-      threads_.fetch_add(1, relaxed);
+      crew_.joins();
       if (start_thread(*this, *s, -1) != 0) {  // P29: nothing is lost, the worker simply stays without a stand-in
-        threads_.fetch_sub(1, relaxed);
+        crew_.never_joined();
         s->unstarted = true;
         idle_spares_.clear();
         return nullptr;
@@ -128,7 +127,7 @@ void core::spare_is_free(worker& s) noexcept {
 }
 
 std::uint64_t core::submitted_sum() const noexcept {
-  std::uint64_t n = submitted_elsewhere.load(acquire);  // [done]
+  std::uint64_t n = doors_.entered();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) n += slot(i)->submitted.get();
   const std::lock_guard lock(lease_mutex_);
   for (const auto& l : leases_) n += l->credits.used_settled() - l->returned.get();
@@ -142,7 +141,7 @@ std::uint64_t core::started_by_workers() const noexcept {
 }
 
 std::uint64_t core::ended_sum(outcome o) const noexcept {
-  std::uint64_t n = ended_elsewhere[o].load(acquire);  // [done] ← count_elsewhere_end
+  std::uint64_t n = ended_elsewhere[o].get();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) n += slot(i)->ended[o].get();
   return n;
 }

@@ -5,28 +5,28 @@
 // how wait_idle, drain and abort know: no shared counter is written for a task.
 //
 // Edges
-//   [done]     ended's release store ↔ quiescent()'s acquire loads: who sees a task ended sees what it submitted.
 //   [room]     count_start's store, light fence, load of attention ↔ a blocked submitter's bit, heavy fence, look at
 //              the pool: either the worker sees that somebody waits for room, or he sees the room.
 //   [lane]     a side lane's enqueue, fence, look at its bit ↔ take_lane's clearing of the bit, look at the queue.
 //   [mail]     enqueue's store to has_mail ↔ take_mail's exchange.
-//   [close]    run_entry's count, fence, look at the phase ↔ begin_close's store, fence of the sums.
 //   [halt]     halt's heavy fence ↔ the workers' looks at attention_ between tasks: the fence only makes it prompt.
 //   [duty]     vacate's and occupy's stores ↔ wait_for_duty's load.
 //   [report]   shut_down's word ↔ those who wait for the leader's report.
-//   [orphan]   hand_off's store ↔ check_quiescent's and worker_left's loads.
-//   [core]     release_ref's fetch_sub ↔ acquire_ref: the last one sees every other holder's last use.
 //   [rouse]    rouse's store ↔ rise's exchange: the waker has counted the worker as searching.
 //   [served]   a server's answer to a blocked submitter ↔ his acquire loads: the credits are his.
-//   [slot]     start's store of a worker ↔ slot(): the worker is built.
 #pragma once
 
+#include "counter.hpp"
 #include "credits.hpp"
+#include "crew.hpp"
+#include "doors.hpp"
 #include "entry_list.hpp"
 #include "idle.hpp"
 #include "inject_queue.hpp"
 #include "quiescence.hpp"
+#include "references.hpp"
 #include "slab.hpp"
+#include "slot_table.hpp"
 #include "throw.hpp"
 #include "topology.hpp"
 
@@ -48,16 +48,8 @@ inline constexpr unsigned max_slots = 1024;  // workers and spares of one runtim
 inline constexpr std::size_t lane_count = 3;
 inline constexpr std::size_t outcome_count = 10;  // ok and the errcs
 
-// Counts written by one thread, read by any.
-class counter {
- public:
-  void add(std::uint64_t n = 1) noexcept { n_.store(n_.load(relaxed) + n, release); }  // [done] → quiescent
-  void sub(std::uint64_t n = 1) noexcept { n_.store(n_.load(relaxed) - n, release); }  // [done] → quiescent
-  std::uint64_t get() const noexcept { return n_.load(acquire); }                      // [done] ← add
-
- private:
-  atomic<std::uint64_t> n_{0};
-};
+using counter = own_counter<os_atomics>;
+using counter_of_all = shared_counter<os_atomics>;
 
 // What one outside thread holds of a runtime. Kept and reused when the thread ends, so the number of leases is the
 // largest number of threads that submitted at the same time.
@@ -84,7 +76,6 @@ using entries = entry_list<os_atomics, entry_job>;
 
 class core {
  public:
-  enum class phase : std::uint8_t { running, closing, stopped };
   core(const options& o, topology t);
   ~core();
   core(const core&) = delete;
@@ -93,7 +84,7 @@ class core {
   void start();  // throws std::system_error; then nothing runs
 
   // ---- life (lifecycle.cpp) ----
-  void acquire_ref() noexcept { refs_.fetch_add(1, relaxed); }  // [core]
+  void acquire_ref() noexcept { add_reference(refs_); }
   void release_ref() noexcept;
   report drain(time_point until);
   report abort(std::function<void(task_fn&&)> sink);
@@ -156,8 +147,8 @@ class core {
   std::uint32_t attention_bits() const noexcept { return attention_.load(relaxed); }  // [halt]
   bool queues_empty() const noexcept;  // jobs that any worker may take; false positives only before a fence
 
-  worker* slot(unsigned i) const noexcept { return slots_[i].load(acquire); }  // [slot] ← the store in start()
-  unsigned slot_count() const noexcept { return slot_count_.load(acquire); }   // [slot] ← the store in start()
+  worker* slot(unsigned i) const noexcept { return slots_.at(i); }
+  unsigned slot_count() const noexcept { return slots_.count(); }
 
   const options opts;
   const topology topo;
@@ -175,14 +166,13 @@ class core {
   atomic<std::int64_t> stale_tickets{0};
   atomic<std::int64_t> mail_left_{0};
 
-  atomic<std::uint64_t> started_elsewhere{0}, submitted_elsewhere{0};
-  atomic<std::uint64_t> ended_elsewhere[outcome_count]{};
+  counter_of_all started_elsewhere, ended_elsewhere[outcome_count];
 
   snapshot metrics() const;
   std::uint64_t submitted_sum() const noexcept;
   std::uint64_t ended_sum(outcome o) const noexcept;
   std::uint64_t ended_sum() const noexcept;
-  bool closed() const noexcept { return phase_.load(seq_cst) != phase::running; }  // [close]
+  bool closed() const noexcept { return doors_.closed(); }
 
  private:
   friend class worker;
@@ -204,8 +194,7 @@ class core {
   atomic<bool> refuse_children_{false};
   alignas(cache_line) atomic<std::uint64_t> last_claim_{0};  // ticks; see wake_if_needed()
   alignas(cache_line) entries entries_{attention_, attention::entries};
-  atomic<worker*> slots_[max_slots]{};
-  atomic<unsigned> slot_count_{0};
+  slot_table<os_atomics, worker, max_slots> slots_;
   std::vector<std::unique_ptr<worker>> owned_;  // under spare_mutex_ after start()
   mutex spare_mutex_;
   std::vector<worker*> idle_spares_;
@@ -222,15 +211,14 @@ class core {
   atomic<std::uint32_t> blocked_count_{0};
 
   mutex life_mutex_;
-  atomic<phase> phase_{phase::running};
+  doors<os_atomics> doors_;
   bool shutting_down_ = false;   // somebody leads a drain or an abort
   bool closed_ = false;
   report last_report_;
   atomic<std::uint32_t> shutdown_word_{0};
   quiescence<os_atomics> rest_{attention_, attention::quiesce};
   atomic<bool> halted_{false};  // an abort, or a drain past its limit: nothing new starts
-  atomic<bool> orphan_{false};
-  atomic<unsigned> threads_{0};
+  crew<os_atomics> crew_;
   atomic<std::uint64_t> refs_{1};
 };
 

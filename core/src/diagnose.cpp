@@ -85,10 +85,10 @@ class diagnosis {
 
  private:
   const char* phase_name() const noexcept {
-    switch (c_.phase_.load(relaxed)) {
-      case core::phase::running: return "running";
-      case core::phase::closing: return "closing";
-      case core::phase::stopped: return "stopped";
+    switch (c_.doors_.now()) {
+      case phase::running: return "running";
+      case phase::closing: return "closing";
+      case phase::stopped: return "stopped";
     }
     return "?";
   }
@@ -120,7 +120,7 @@ class diagnosis {
     for (outcome o = 0; o < outcome_count; ++o)
       if (const std::uint64_t n = c_.ended_sum(o); n != 0) out_ << " " << outcome_names[o] << " " << n;
     out_ << "; wait for rest " << c_.rest_.waiters_.load(relaxed) << ", halted " << c_.halted_.load(relaxed) << ", orphan "
-         << c_.orphan_.load(relaxed) << ", threads " << c_.threads_.load(relaxed) << ", references " << c_.refs_.load(relaxed)
+         << c_.crew_.orphaned() << ", threads " << c_.crew_.threads_.load(relaxed) << ", references " << c_.refs_.load(relaxed)
          << "\n";
   }
 
@@ -192,7 +192,7 @@ class diagnosis {
 
   // As submitted_sum(), but without its lock if that is not to be had.
   std::uint64_t submitted() const noexcept {
-    std::uint64_t n = c_.submitted_elsewhere.load(relaxed);
+    std::uint64_t n = c_.doors_.entered();
     for (unsigned i = 0, e = c_.slot_count(); i < e; ++i) n += c_.slot(i)->submitted.get();
     const bool locked = c_.lease_mutex_.try_lock();
     for (const auto& l : c_.leases_) n += l->credits.used() - l->returned.get();

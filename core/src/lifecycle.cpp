@@ -13,9 +13,7 @@ namespace detail {
 
 void core::run_entry(entry_job& e) {
   if (dead() || closed()) throw_errc(errc::stopped);
-  submitted_elsewhere.fetch_add(1, seq_cst);  // [done] [close] ↔ begin_close
-  os_atomics::fence_seq_cst();  // [close] ↔ begin_close
-  if (closed()) {
+  if (!doors_.enter()) {
     undo_entry();
     throw_errc(errc::stopped);
   }
@@ -41,7 +39,7 @@ entry_job* core::take_entry() noexcept {
 }
 
 void core::undo_entry() noexcept {
-  submitted_elsewhere.fetch_sub(1, release);  // [done]
+  doors_.undo();
   tell_if_asked();
 }
 
@@ -55,7 +53,7 @@ bool core::quiescent() const noexcept {
 
 void core::check_quiescent() noexcept {
   if (!rest_.tell([this] { return quiescent(); })) return;
-  if (orphan_.load(acquire)) {  // [orphan] ← hand_off
+  if (crew_.orphaned()) {
     raise(attention::stop);
     wake_all();
     for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // spares that wait for duty are not among the idle
@@ -85,8 +83,8 @@ void core::resume() noexcept {
 bool core::begin_close() noexcept {
   {
     const std::lock_guard lock(life_mutex_);
-    if (phase_.load(relaxed) != phase::running) return false;
-    phase_.store(phase::closing, seq_cst);  // [close] ↔ run_entry
+    if (closed()) return false;
+    doors_.close(phase::closing);
   }
   shut_leases();
   return true;
@@ -102,7 +100,7 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
   const auto deal_with = [&](job& j) {
     if (is_sweep_marker(j)) return;
     const bool ticket = is_ticket(j);
-    if (j.counted()) started_elsewhere.fetch_add(1, release);  // [done]
+    if (j.counted()) started_elsewhere.add();
     if (sink == nullptr || !*sink || thrown) {
       j.ops().drop(j, errc::stopped);
     } else {
@@ -115,7 +113,7 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
         WEIR_CATCH_ALL { thrown = std::current_exception(); }
       }
     }
-    if (!ticket) ended_elsewhere[outcome_of(errc::stopped)].fetch_add(1, release);  // [done] tickets count themselves
+    if (!ticket) ended_elsewhere[outcome_of(errc::stopped)].add();  // tickets count themselves
   };
   bool more = true;
   while (more) {
@@ -201,7 +199,7 @@ report core::shut_down(time_point until, Finish finish) {
     const std::uint32_t seen = shutdown_word_.load(acquire);  // [report]
     {
       const std::lock_guard lock(life_mutex_);
-      if (phase_.load(relaxed) == phase::stopped) return last_report_;
+      if (doors_.now() == phase::stopped) return last_report_;
       if (!shutting_down_) {
         shutting_down_ = true;
         break;
@@ -223,7 +221,7 @@ report core::shut_down(time_point until, Finish finish) {
   report r = make_report(complete);
   {
     const std::lock_guard lock(life_mutex_);
-    if (complete) phase_.store(phase::stopped, seq_cst);  // [close]
+    if (complete) doors_.close(phase::stopped);
     shutting_down_ = false;
     last_report_ = r;
   }
@@ -282,28 +280,27 @@ void core::hand_off() noexcept {
   begin_close();
   {
     const std::lock_guard lock(spare_mutex_);
+    crew_.orphan();  // from here on no spare is started
     for (auto& w : owned_)
       if (!w->unstarted && !w->joined) thread_detach(w->thread), w->joined = true;
   }
-  orphan_.store(true, seq_cst);  // [orphan] → check_quiescent, worker_left
-  rest_.enlist();                // for good: the last one to end something shall tell
+  rest_.enlist();  // for good: the last one to end something shall tell
   resume();
 }
 
 void core::worker_left() noexcept {
-  if (threads_.fetch_sub(1, acq_rel) != 1) return;  // [orphan] the last one sees all others' ends
-  if (!orphan_.load(acquire)) return;               // [orphan] ← hand_off
+  if (!crew_.left()) return;
   std::exception_ptr ignored;
   flush(nullptr, ignored);
   {
     const std::lock_guard lock(life_mutex_);
-    phase_.store(phase::stopped, seq_cst);  // [close]
+    doors_.close(phase::stopped);
   }
   release_ref();
 }
 
 void core::release_ref() noexcept {
-  if (refs_.fetch_sub(1, acq_rel) != 1) return;  // [core] the last one sees every other holder's last use
+  if (!drop_references(refs_)) return;
   unregister_core(*this);
   delete this;
 }

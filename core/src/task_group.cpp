@@ -85,7 +85,7 @@ namespace {
 
 // A child that got its place: its ticket goes to a queue, past every admission (P38).
 void post(core& c, group_node& n) noexcept {
-  task_state<os_atomics>::add_ref(n.refs);
+  add_reference(n.refs);
   if (c.post(node_ticket(n))) return;
   node_fail(n, errc::failed);  // no memory for the ticket
   node_release(n);
@@ -99,7 +99,7 @@ void cancel_unstarted(group_state& g) noexcept {
       n = g.unstarted_.first != nullptr ? g.unstarted_.first : g.pending_.first;
       if (n == nullptr) return;
       g.unlink(*n);
-      task_state<os_atomics>::add_ref(n->refs);
+      add_reference(n->refs);
     }
     node_fail(*n, errc::cancelled);  // if somebody else has just claimed it, the group's token reaches it
     node_release(*n);
@@ -149,7 +149,7 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
     --g.active;
     next = g.take_pending();
     if (next != nullptr) {
-      task_state<os_atomics>::add_ref(next->refs);
+      add_reference(next->refs);
       g.children.startable();
     }
   }
@@ -252,7 +252,7 @@ void task_group::set_limit(unsigned n) noexcept {
     {
       const std::lock_guard lock(g.mutex);
       if ((next = g.take_pending()) == nullptr) return;
-      detail::task_state<detail::os_atomics>::add_ref(next->refs);
+      detail::add_reference(next->refs);
     }
     detail::post(*core_, *next);
     detail::node_release(*next);
@@ -283,7 +283,7 @@ status task_group::wait_until(time_point until) {
         if (n != nullptr) {
           g.unstarted_.remove(*n);
           n->where = group_state::nowhere;
-          detail::task_state<detail::os_atomics>::add_ref(n->refs);
+          detail::add_reference(n->refs);
         }
       }
       if (n != nullptr) {

@@ -50,7 +50,7 @@ void finish(task_node& n) noexcept {
 }
 
 void count_elsewhere_end(core& c, outcome o) noexcept {
-  c.ended_elsewhere[o].fetch_add(1, release);  // [done] → quiescent
+  c.ended_elsewhere[o].add();
   c.tell_if_asked();
 }
 
@@ -177,7 +177,7 @@ void node_forget(task_node& n) noexcept {
 }
 
 void node_release(task_node& n) noexcept {
-  if (!states::release_refs(n.refs)) return;
+  if (!drop_references(n.refs)) return;
   core* c = n.owner;
   n.ops->destroy(n);
   c->release_ref();
@@ -185,7 +185,7 @@ void node_release(task_node& n) noexcept {
 
 void node_abandon(task_node& n, std::uint32_t refs) noexcept {
   if ((n.state.load(relaxed) & counted) != 0) n.owner->credits.give_back(1);
-  if (refs > 1) states::release_refs(n.refs, refs - 1);
+  if (refs > 1) drop_references(n.refs, refs - 1);
   node_release(n);
 }
 
@@ -196,10 +196,10 @@ bool node_claim(task_node& n) noexcept {
     core& c = *n.owner;
     if (worker* w = worker::current_of(c); w != nullptr) {
       w->count_start();
-      os_atomics::light_or_full_fence();  // [room] ↔ wait_for_room
     } else {
-      c.started_elsewhere.fetch_add(1, seq_cst);  // [done] [room]
+      c.started_elsewhere.add();
     }
+    os_atomics::light_or_full_fence();  // [room] ↔ wait_for_room
     if ((c.attention_bits() & attention::blocked) != 0) c.room_made();
   }
   return true;

@@ -2,7 +2,7 @@
 //
 // State
 //   state   phase: queued → claimed → done, and waited, detached, counted, in_place (task_node.hpp)
-//   refs    holders: the ticket in the queue, the handle or group, whoever borrows it
+//   refs    holders: the ticket in the queue, the handle or group, whoever borrows it (references.hpp)
 //
 // Invariants
 //   I1  one claim succeeds: its claimer alone touches the callable and stores the result, then says done.
@@ -14,13 +14,13 @@
 //   [claim]  claim's compare-exchange ↔ another's: one word, one winner. The callable itself came to each claimer by
 //            another way (the queue, the handle's thread, the group's lock), so nothing is published here.
 //   [done]   finish's fetch_or → the acquire loads of is_done, sleep and detach: the result is visible.
-//   [refs]   release's fetch_sub ↔ the last one's.
 //
 // Liveness of the wait: the waiter sets `waited` in the word that it sleeps on, so either finish's fetch_or sees the bit
 // and wakes, or the futex sees a changed word and does not sleep.
 #pragma once
 
 #include "futex.hpp"
+#include "references.hpp"
 
 #include <weir/detail/task_node.hpp>
 
@@ -32,7 +32,7 @@ template <class A>
 struct task_state {
   using word = typename A::template atomic<std::uint32_t>;
 
-  static bool is_done(const word& w) noexcept { return (w.load(acquire) & node_state::phase) == node_state::done; }  // [done]
+  static bool is_done(const word& w) noexcept { return node_state::is_done(w); }
   static bool is_unstarted(const word& w) noexcept { return (w.load(relaxed) & node_state::phase) == node_state::queued; }
 
   /// True: the caller decides what becomes of the callable. `bits`: the state before.
@@ -68,10 +68,6 @@ struct task_state {
       A::wait(w, seen | node_state::waited, ns);
     }
   }
-
-  static void add_ref(word& refs) noexcept { refs.fetch_add(1, relaxed); }  // [refs] the caller holds one already
-  /// Drops n references. True: they were the last ones.
-  static bool release_refs(word& refs, std::uint32_t n = 1) noexcept { return refs.fetch_sub(n, acq_rel) == n; }  // [refs]
 };
 
 }  // namespace detail

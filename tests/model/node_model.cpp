@@ -20,7 +20,7 @@ struct node {
 
 template <class Self, unsigned Threads>
 struct node_test : model::test<Self, Threads> {
-  static constexpr const char* files = "task_state.hpp";
+  static constexpr const char* files = "task_state.hpp; task_node.hpp; references.hpp";
   static constexpr auto modes = model::one_mode;
 
   std::optional<node> n;
@@ -48,7 +48,7 @@ struct node_test : model::test<Self, Threads> {
   }
   void let_go() {
     MODEL_CHECK(n->links.get() == 1);
-    if (!states::release_refs(n->refs)) return;
+    if (!drop_references(n->refs)) return;
     n->links.set(-1);  // everybody's last use must have come before
     n->callable.set(-1);
     n->result.set(-1);
@@ -122,7 +122,7 @@ struct node_borrow : node_test<node_borrow, 2> {
   node_borrow() { n.emplace(node_state::in_place, 1); }
   void thread(unsigned i) {
     if (i == 0) {
-      states::add_ref(n->refs);
+      add_reference(n->refs);
       passed.store(1, release);
     } else {
       while (passed.load(acquire) == 0) model_atomics::pause();

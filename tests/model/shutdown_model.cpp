@@ -1,6 +1,7 @@
 // quiescence.hpp, entry_list.hpp, and credits.hpp when it is shut: who waits for rest, and what may still come.
 #include "relacy.hpp"
 
+#include "counter.hpp"
 #include "credits.hpp"
 #include "entry_list.hpp"
 #include "quiescence.hpp"
@@ -11,21 +12,16 @@ using namespace weir::detail;
 
 namespace {
 
-// Counted as core.hpp's `counter`: one writer, a release store.
-struct own_count {
-  model::atomic<std::uint32_t> n{0};
-  void add() { n.store(n.load(relaxed) + 1, release); }
-  std::uint32_t get() const { return n.load(acquire); }
-};
+using counter = own_counter<model_atomics>;
 
 constexpr std::uint32_t quiesce_bit = 16, entries_bit = 8;
 
 template <class Self, unsigned Threads>
 struct rest_test : model::test<Self, Threads> {
-  static constexpr const char* files = "quiescence.hpp";
+  static constexpr const char* files = "quiescence.hpp; counter.hpp";
   model::atomic<std::uint32_t> attention{0};
   quiescence<model_atomics> rest{attention, quiesce_bit};
-  own_count submitted[2], ended[2];
+  counter submitted[2], ended[2];
   model::plain<int> wrote[2];
   unsigned returned = 0;
 
@@ -34,10 +30,10 @@ struct rest_test : model::test<Self, Threads> {
   }
   bool at_rest() const {
     if (!model::keeps("rest: ends first")) {
-      const std::uint32_t s = submitted[0].get() + submitted[1].get();
+      const std::uint64_t s = submitted[0].get() + submitted[1].get();
       return ended[0].get() + ended[1].get() == s;
     }
-    const std::uint32_t e = ended[0].get() + ended[1].get();
+    const std::uint64_t e = ended[0].get() + ended[1].get();
     return submitted[0].get() + submitted[1].get() == e;
   }
   void end_task(unsigned worker) {
@@ -130,13 +126,13 @@ struct drain_and_submit : model::test<drain_and_submit, 3> {
   quiescence<model_atomics> rest{attention, quiesce_bit};
   credit_lease<model_atomics> lease;
   model::atomic<std::uint32_t> queued{0}, over{0};
-  own_count ended;
+  counter ended;
   unsigned accepted = 0, ran = 0;
   bool drained = false;
 
   void before() { MODEL_CHECK(lease.grant(2, 0)); }
   bool at_rest() {
-    const std::uint32_t e = ended.get();
+    const std::uint64_t e = ended.get();
     return lease.used_settled() == e;
   }
   void submitter() {

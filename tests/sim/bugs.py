@@ -46,7 +46,7 @@ BUGS = {
         '  const std::uint64_t ended = ended_sum();\n'
         '  return (weir_sim_bug == 7 ? early : submitted_sum()) == ended;'),
     8: ('an entry that does not look whether the runtime has closed', 'lifecycle.cpp', 1,
-        '  if (closed()) {\n    undo_entry();', '  if (weir_sim_bug != 8 && closed()) {\n    undo_entry();'),
+        '  if (!doors_.enter()) {', '  if (!doors_.enter() && weir_sim_bug != 8) {'),
     9: ('a drain without a limit that does not hear of one with a limit', 'lifecycle.cpp', 1,
         'wait_quiescent(until, true)', 'wait_quiescent(until, weir_sim_bug != 9)'),
     10: ('a blocked submitter that sleeps without a last look', 'admission.cpp', 1,

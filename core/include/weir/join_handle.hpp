@@ -1,7 +1,4 @@
 // The handle of a spawned task. Layer 6.
-//
-// Edges
-//   [done] ↔ core/src/task_node.cpp: ready()'s load sees the end of the task, and with it its result.
 #pragma once
 
 #include <weir/detail/task_node.hpp>
@@ -58,7 +55,7 @@ class [[nodiscard]] join_handle {
   /// True when get() would not wait. False for an empty handle; a task that was refused is ready with its error.
   bool ready() const noexcept {
     if (node_ == nullptr) return early_ != errc{};
-    return (node_->state.load(detail::acquire) & detail::node_state::phase) == detail::node_state::done;  // [done]
+    return detail::node_state::is_done(node_->state);
   }
   /// An unstarted task completes with errc::cancelled at once; a running one sees its stop token fire.
   void cancel() noexcept {

@@ -2,6 +2,9 @@
 //
 // The queue holds a ticket {ops, node}. Whoever wins the claim — a worker that takes the ticket, a waiter that runs
 // the task in place, a stop token — decides what becomes of the callable; a ticket whose task is taken is stale.
+//
+// Edges
+//   [done] ↔ core/src/task_state.hpp: who has seen that the task is over sees its result.
 #pragma once
 
 #include <weir/detail/atomics.hpp>
@@ -31,6 +34,7 @@ inline constexpr std::uint32_t waited = 4;     // somebody sleeps on the word
 inline constexpr std::uint32_t detached = 8;   // no handle will read the result
 inline constexpr std::uint32_t counted = 16;   // holds a unit of capacity until it is claimed
 inline constexpr std::uint32_t in_place = 32;  // a waiter may claim it (not bound to a worker, strand or limit)
+inline bool is_done(const atomic<std::uint32_t>& w) noexcept { return (w.load(acquire) & phase) == done; }  // [done] ← finish
 }  // namespace node_state
 
 struct node_conditions;  // stop token, times, name: only where options were given

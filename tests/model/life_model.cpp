@@ -1,0 +1,168 @@
+// doors.hpp, crew.hpp, slot_table.hpp, references.hpp, counter.hpp: who may still come, who is there, who leaves last.
+#include "relacy.hpp"
+
+#include "crew.hpp"
+#include "doors.hpp"
+#include "references.hpp"
+#include "slot_table.hpp"
+
+#include <optional>
+
+using namespace weir::detail;
+
+namespace {
+
+// Whoever closes the doors takes the sum once, as a drain would that finds rest at once: nobody may come in after that.
+struct doors_closed : model::test<doors_closed, 3> {
+  static constexpr const char* fact = "who came in is in the sum of whoever closed the doors, and nobody comes in after it";
+  static constexpr const char* files = "doors.hpp; counter.hpp";
+  static constexpr const char* steps = "doors: look after the count";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 50'000, .random = 50'000};
+  static constexpr auto modes = model::one_mode;
+  doors<model_atomics> d;
+  unsigned inside = 0;
+  std::uint64_t sum = 0;
+  void thread(unsigned i) {
+    if (i == 2) {
+      d.close(phase::closing);
+      sum = d.entered();
+      return;
+    }
+    if (!model::keeps("doors: look after the count") && d.closed()) return;
+    if (d.enter() || !model::keeps("doors: look after the count")) ++inside;
+    else d.undo();
+  }
+  void after() { MODEL_CHECK(d.closed() && inside <= sum && d.entered() == inside); }
+};
+MODEL_ADD(doors_closed);
+
+// What an entry did is visible to whoever has seen its end, and so is its count.
+struct counted_before_ended : model::test<counted_before_ended, 2> {
+  static constexpr const char* fact = "who sees that an entry has ended sees that it came in, and what it did";
+  static constexpr const char* files = "counter.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 20'000, .random = 20'000};
+  static constexpr auto modes = model::one_mode;
+  shared_counter<model_atomics> came, ended;
+  model::plain<int> did[2]{};
+  void before() {
+    did[0].set(0);
+    did[1].set(0);
+  }
+  void thread(unsigned i) {
+    if (i == 0) {
+      for (auto& d : did) {
+        came.add();
+        d.set(1);
+        ended.add();
+      }
+      return;
+    }
+    for (int k = 0; k < 4; ++k) {
+      const std::uint64_t e = ended.get();
+      for (std::uint64_t n = 0; n < e; ++n) MODEL_CHECK(did[n].get() == 1);
+      MODEL_CHECK(came.get() >= e);
+    }
+  }
+};
+MODEL_ADD(counted_before_ended);
+
+// Three workers; one of them orphans the runtime. The last one frees what all have written.
+struct crew_leaves : model::test<crew_leaves, 3> {
+  static constexpr const char* fact = "exactly one of an orphan's threads is the last, and it sees what all others did";
+  static constexpr const char* files = "crew.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 50'000, .random = 50'000};
+  static constexpr auto modes = model::one_mode;
+  crew<model_atomics> threads;
+  model::plain<int> did[3]{};
+  unsigned last = 0;
+  void before() {
+    for (auto& d : did) {
+      d.set(0);
+      threads.joins();
+    }
+  }
+  void thread(unsigned i) {
+    did[i].set(1);
+    if (i == 1) threads.orphan();
+    if (!threads.left()) return;
+    ++last;
+    for (auto& d : did) {
+      MODEL_CHECK(d.get() == 1);
+      d.set(2);
+    }
+  }
+  void after() { MODEL_CHECK(last == 1); }
+};
+MODEL_ADD(crew_leaves);
+
+// One adds workers; one counts them, and one is told a number in a word that orders nothing.
+struct slots_built : model::test<slots_built, 3> {
+  static constexpr const char* fact = "a worker that is found in the table is built, whoever told its number";
+  static constexpr const char* files = "slot_table.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 50'000, .random = 50'000};
+  static constexpr auto modes = model::one_mode;
+  struct item {
+    item() {}
+    model::plain<int> built{0};
+  };
+  slot_table<model_atomics, item, 2> table;
+  item items[2];
+  model::atomic<unsigned> told{0};
+  void thread(unsigned i) {
+    if (i == 0) {
+      for (unsigned n = 0; n < 2; ++n) {
+        items[n].built.set(1);
+        table.add(n, items[n]);
+        told.store(n + 1, relaxed);
+      }
+    } else if (i == 1) {
+      for (int k = 0; k < 3; ++k)
+        for (unsigned n = 0, e = table.count(); n < e; ++n) {
+          MODEL_CHECK(table.at(n) != nullptr);
+          MODEL_CHECK(table.at(n)->built.get() == 1);
+        }
+    } else {
+      for (int k = 0; k < 3; ++k)
+        if (const unsigned n = told.load(relaxed); n != 0)
+          if (item* const it = table.at(n - 1); it != nullptr) MODEL_CHECK(it->built.get() == 1);
+    }
+  }
+};
+MODEL_ADD(slots_built);
+
+// A core: its runtime, and handles that outlive it.
+struct references_dropped : model::test<references_dropped, 3> {
+  static constexpr const char* fact = "what is held by count goes once, after everybody's last use";
+  static constexpr const char* files = "references.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 50'000, .random = 50'000};
+  static constexpr auto modes = model::one_mode;
+  struct held {
+    held() {}
+    model::plain<int> used[3]{};
+  };
+  std::optional<held> thing{std::in_place};
+  model::atomic<std::uint64_t> refs{2};
+  unsigned gone = 0;
+  void before() {
+    for (auto& u : thing->used) u.set(0);
+  }
+  void let_go() {
+    if (!drop_references(refs)) return;
+    for (auto& u : thing->used) u.set(-1);
+    thing.reset();
+    ++gone;
+  }
+  void thread(unsigned i) {
+    if (i == 2) return;
+    if (i == 0) add_reference(refs);  // a task's, that ends on the same thread
+    thing->used[i].set(1);
+    let_go();
+    if (i != 0) return;
+    thing->used[2].set(1);
+    let_go();
+  }
+  void after() { MODEL_CHECK(gone == 1); }
+};
+MODEL_ADD(references_dropped);
+
+}  // namespace
