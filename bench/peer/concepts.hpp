@@ -3,6 +3,7 @@
 //   static std::string version()            of the library, "" when it has none
 //   explicit Peer(unsigned workers)         a pool that lives as long as the adaptor
 //   static constexpr unsigned fixed_workers where the number cannot be chosen (optional)
+//   static constexpr bool thread_each       where every task starts a thread (optional)
 // An adaptor is thin: it calls what a user of that library would write, and adds no queue, no batching and no cache.
 #pragma once
 
@@ -41,11 +42,16 @@ concept loops = a_peer<P> && requires(P& p, no_work f) {
   P::for_range(std::size_t{0}, std::size_t{2}, std::size_t{0}, f);
 };
 
-// Fire and forget from any thread, workers included. A bounded peer blocks when full. wait_until(done) returns once
-// done(), which only tasks make true.
+// Fire and forget from any thread, workers included. A bounded peer blocks when full.
 template <class P>
-concept submits = a_peer<P> && requires(P& p, no_work f) {
+concept accepts = a_peer<P> && requires(P& p) {
   p.submit([] {});
+};
+
+// The same for a million tasks at once: a peer that starts a thread for each task says `thread_each` and is spared them.
+// wait_until(done) returns once done(), which only tasks make true.
+template <class P>
+concept submits = accepts<P> && !requires { P::thread_each; } && requires(P& p) {
   p.wait_until([] { return true; });
 };
 
