@@ -139,6 +139,7 @@ lease& core::my_lease() {
 void core::give_lease_back(lease& l) noexcept {
   l.heap.abandon();
   const std::uint64_t n = l.credits.recall();
+  stop_hub::forget(l.recent_hub);
   const std::lock_guard lock(lease_mutex_);
   if (n != 0) credits.give_back(n);
   free_leases_.push_back(&l);

@@ -50,7 +50,7 @@ core::core(const options& o, topology t)
       topo(std::move(t)),
       worker_count(count_workers(o, topo)),
       id(next_id.fetch_add(1, relaxed)),
-      pages(o.memory),
+      pages(o.memory, this),
       idle(std::min<unsigned>(max_slots, worker_count + o.max_spares)),
       credits(o.capacity) {}
 

@@ -27,6 +27,7 @@
 #include "references.hpp"
 #include "slab.hpp"
 #include "slot_table.hpp"
+#include "stop_hub.hpp"
 #include "throw.hpp"
 #include "topology.hpp"
 
@@ -55,12 +56,14 @@ using counter_of_all = shared_counter<os_atomics>;
 // largest number of threads that submitted at the same time.
 struct lease {
   lease(core& c, inject_queue& normal, page_source& pages) : owner(&c), producer(normal), heap(pages) {}
+  ~lease() { stop_hub::forget(recent_hub); }
   credit_lease<os_atomics> credits;
   core* owner;
   inject_queue::producer producer;                        // normal lane
   std::unique_ptr<inject_queue::producer> side[lane_count];  // the others, made when first used
   slab_heap heap;
   counter returned, rejected;
+  stop_hub* recent_hub = nullptr;
 };
 
 // What workers look at between two tasks besides their queues.

@@ -23,8 +23,8 @@ namespace {
 }
 }  // namespace
 
-page_source::page_source(std::pmr::memory_resource* r) noexcept
-    : resource_(r != nullptr ? r : std::pmr::new_delete_resource()) {}
+page_source::page_source(std::pmr::memory_resource* r, void* user) noexcept
+    : resource_(r != nullptr ? r : std::pmr::new_delete_resource()), user_(user) {}
 
 page_source::~page_source() {
   for (const chunk& c : chunks_) resource_->deallocate(c.begin, c.bytes, page_size);

@@ -30,7 +30,7 @@ class page_source {
     std::size_t block;    // bytes a block
   };
 
-  explicit page_source(std::pmr::memory_resource* r) noexcept;
+  explicit page_source(std::pmr::memory_resource* r, void* user = nullptr) noexcept;
   ~page_source();  // frees the pages; large blocks must be back
   page_source(const page_source&) = delete;
   page_source& operator=(const page_source&) = delete;
@@ -38,12 +38,16 @@ class page_source {
   header* page(slab_heap& heap, std::size_t block);  // throws std::bad_alloc
   void* large(std::size_t size, std::size_t align);  // throws std::bad_alloc
   static void free_large(header* h) noexcept;
-  static header* header_of(void* p) noexcept {
+  static header* header_of(const void* p) noexcept {
     return reinterpret_cast<header*>(reinterpret_cast<std::uintptr_t>(p) & ~(std::uintptr_t{page_size} - 1));
   }
 
+  // Whose memory a block is: what the source was made with.
+  static void* user_of(const void* block) noexcept { return header_of(block)->source->user_; }
+
  private:
   std::pmr::memory_resource* resource_;
+  void* user_;
   mutex mutex_;
   struct chunk {
     std::byte* begin;

@@ -133,7 +133,7 @@ bool group_started(group_node& n) noexcept {
 }
 
 void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
-  core& c = *n.owner;
+  core& c = *node_owner(n);
   std::shared_ptr<group_state> keep;
   group_node* next = nullptr;
   bool cancel = false;

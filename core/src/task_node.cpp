@@ -2,7 +2,8 @@
 //
 // Edges
 //   The phase and the references: see task_state.hpp.
-//   [lazy]   the compare-exchange that gives a node its conditions ↔ acquire loads of them.
+//   [lazy]   the compare-exchange that gives a node its conditions, and those their stop source ↔ acquire loads of them.
+#include "stop_hub.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
 
@@ -15,38 +16,94 @@ namespace detail {
 using namespace node_state;
 using states = task_state<os_atomics>;
 
-struct node_conditions {
-  struct canceller {
-    task_node* node;
-    void operator()() const noexcept { node_cancel(*node); }
+// A task's own stop source: made when its token is asked for, or when it is cancelled while it runs.
+struct node_source {
+  struct relay {
+    node_source* to;
+    void operator()() const noexcept { to->source.request_stop(); }
   };
-  std::stop_token parent;
+  std::stop_source source;
+  std::optional<std::stop_callback<relay>> parent;
+};
+
+struct node_conditions {
+  stop_hub* hub = nullptr;
   time_point start_by = time_point::max();
   time_point deadline = time_point::max();
   const char* name = nullptr;
   std::int32_t bound = -1;  // to this worker
-  std::stop_source source;
-  std::optional<std::stop_callback<canceller>> on_stop;
+  atomic<node_source*> source{nullptr};
 };
 
 namespace {
 
 bool is_done(const task_node& n) noexcept { return states::is_done(n.state); }
 
+node_conditions* conditions_in(std::uintptr_t extra) noexcept {
+  return (extra & 1) == 0 ? reinterpret_cast<node_conditions*>(extra) : nullptr;
+}
+node_conditions* conditions_or_null(const task_node& n) noexcept { return conditions_in(n.extra.load(acquire)); }  // [lazy]
+
+stop_hub* hub_of(const task_node& n) noexcept {
+  const std::uintptr_t extra = n.extra.load(acquire);  // [lazy]
+  if ((extra & 1) != 0) return reinterpret_cast<stop_hub*>(extra - 1);
+  return extra != 0 ? conditions_in(extra)->hub : nullptr;
+}
+
 const char* name_of(const task_node& n) noexcept {
-  const node_conditions* c = n.conditions.load(acquire);  // [lazy]
+  const node_conditions* c = conditions_or_null(n);
   return c != nullptr ? c->name : nullptr;
 }
 
 std::int32_t bound_to(const task_node& n) noexcept {
-  const node_conditions* c = n.conditions.load(acquire);  // [lazy]
+  const node_conditions* c = conditions_or_null(n);
   return c != nullptr ? c->bound : -1;
+}
+
+template <class T>
+T* make(core& c) {
+  return ::new (allocate(c, sizeof(T), alignof(T))) T;
+}
+template <class T>
+void unmake(T* t) noexcept {
+  if (t == nullptr) return;
+  t->~T();
+  deallocate(t, sizeof(T), alignof(T));
+}
+
+node_conditions& conditions_of(task_node& n) {
+  std::uintptr_t seen = n.extra.load(acquire);  // [lazy]
+  if (node_conditions* const c = conditions_in(seen); c != nullptr) return *c;
+  auto* const mine = make<node_conditions>(*node_owner(n));
+  if (seen != 0) mine->hub = reinterpret_cast<stop_hub*>(seen - 1);
+  if (n.extra.compare_exchange_strong(seen, reinterpret_cast<std::uintptr_t>(mine), acq_rel, acquire)) return *mine;  // [lazy]
+  unmake(mine);
+  return *conditions_in(seen);
+}
+
+std::stop_source& source_of(task_node& n) {
+  if (n.ops->source != nullptr) return *n.ops->source(n);
+  node_conditions& k = conditions_of(n);
+  node_source* seen = k.source.load(acquire);  // [lazy]
+  if (seen != nullptr) return seen->source;
+  auto* const mine = make<node_source>(*node_owner(n));
+  if (!k.source.compare_exchange_strong(seen, mine, acq_rel, acquire)) {  // [lazy]
+    unmake(mine);
+    return seen->source;
+  }
+  if (k.hub != nullptr) mine->parent.emplace(k.hub->token(), node_source::relay{mine});
+  return mine->source;
+}
+
+void tell_to_stop(task_node& n) noexcept {
+  WEIR_TRY { source_of(n).request_stop(); }
+  WEIR_CATCH_ALL {}  // no memory for a stop source: the task cannot be told
 }
 
 // After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
 void finish(task_node& n) noexcept {
   if (states::finish(n.state))
-    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(n.owner, std::move(e), name_of(n));
+    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(node_owner(n), std::move(e), name_of(n));
 }
 
 void count_elsewhere_end(core& c, outcome o) noexcept {
@@ -64,7 +121,7 @@ outcome run_claimed(task_node& n) noexcept {
   worker* const w = worker::current();
   running_nodes::entry me{&n};
   w->running.enter(me);
-  node_conditions* const c = n.conditions.load(acquire);  // [lazy]
+  node_conditions* const c = conditions_or_null(n);
   const char* const outer_name = w->current_name.load(relaxed);
   w->current_name.store(c != nullptr ? c->name : nullptr, relaxed);
   const outcome o = n.ops->run(n);
@@ -75,13 +132,13 @@ outcome run_claimed(task_node& n) noexcept {
 }
 
 outcome run_in_time(task_node& n) noexcept {
-  node_conditions* const c = n.conditions.load(acquire);  // [lazy]
+  node_conditions* const c = conditions_or_null(n);
   if (c != nullptr && c->start_by != time_point::max() && clock_type::now() > c->start_by) {
     n.ops->fail(n, errc::expired);
     finish(n);
     return outcome_of(errc::expired);
   }
-  if (c != nullptr && c->deadline != time_point::max() && clock_type::now() > c->deadline) c->source.request_stop();
+  if (c != nullptr && c->deadline != time_point::max() && clock_type::now() > c->deadline) tell_to_stop(n);
   return run_claimed(n);
 }
 
@@ -89,7 +146,7 @@ outcome run_ticket(job& j) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
   outcome o = outcome_stale;
   if (!node_claim(n)) {
-    n.owner->stale_tickets.fetch_sub(1, relaxed);
+    node_owner(n)->stale_tickets.fetch_sub(1, relaxed);
   } else {
     o = run_in_time(n);
   }
@@ -100,7 +157,7 @@ outcome run_ticket(job& j) noexcept {
 void drop_ticket(job& j, errc e) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
   node_fail(n, e);
-  n.owner->stale_tickets.fetch_sub(1, relaxed);
+  node_owner(n)->stale_tickets.fetch_sub(1, relaxed);
   node_release(n);
 }
 
@@ -111,80 +168,79 @@ bool extract_ticket(job& j, task_fn& out) {
     ~release_at_end() { node_release(n); }
   } r{n};
   if (!node_claim(n)) {
-    n.owner->stale_tickets.fetch_sub(1, relaxed);
+    node_owner(n)->stale_tickets.fetch_sub(1, relaxed);
     return false;
   }
   struct finish_at_end {
     task_node& n;
     ~finish_at_end() {
       finish(n);
-      count_end(*n.owner, outcome_of(errc::stopped));
+      count_end(*node_owner(n), outcome_of(errc::stopped));
     }
   } f{n};
   return n.ops->extract(n, out);
 }
 
-node_conditions& conditions_of(task_node& n) {
-  if (node_conditions* c = n.conditions.load(acquire); c != nullptr) return *c;  // [lazy]
-  void* p = allocate(*n.owner, sizeof(node_conditions), alignof(node_conditions));
-  auto* mine = ::new (p) node_conditions;
-  node_conditions* seen = nullptr;
-  if (n.conditions.compare_exchange_strong(seen, mine, acq_rel, acquire)) return *mine;  // [lazy]
-  mine->~node_conditions();
-  deallocate(p, sizeof(node_conditions), alignof(node_conditions));
-  return *seen;
-}
-
-std::stop_source& source_of(task_node& n) { return n.ops->source != nullptr ? *n.ops->source(n) : conditions_of(n).source; }
-
 }  // namespace
 
 const job_ops ticket_ops{&run_ticket, &drop_ticket, &extract_ticket};
 
+core* node_owner(const task_node& n) noexcept { return static_cast<core*>(page_source::user_of(&n)); }
+
 void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, std::uint32_t refs, const task_options* o) {
   n.ops = &ops;
-  n.owner = &c;
   n.state.store(queued | flags, relaxed);
   n.refs.store(refs, relaxed);
-  n.conditions.store(nullptr, relaxed);
-  if (o != nullptr && has_conditions(*o)) {
-    node_conditions& k = conditions_of(n);
-    k.parent = o->stop;
-    k.start_by = o->start_by;
-    k.deadline = o->deadline;
-    k.name = o->name;
-    k.bound = o->worker;
+  n.extra.store(0, relaxed);
+  if (o != nullptr && o->stop.stop_possible()) {
+    worker* const w = worker::current_of(c);
+    stop_hub*& recent = w != nullptr ? w->recent_hub : c.my_lease().recent_hub;
+    n.extra.store(reinterpret_cast<std::uintptr_t>(&stop_hub::of(c, o->stop, recent)) | 1, relaxed);
+  }
+  if (o != nullptr && (o->start_by != time_point::max() || o->deadline != time_point::max() || o->name != nullptr || o->worker >= 0)) {
+    WEIR_TRY {
+      node_conditions& k = conditions_of(n);
+      k.start_by = o->start_by;
+      k.deadline = o->deadline;
+      k.name = o->name;
+      k.bound = o->worker;
+    }
+    WEIR_CATCH_ALL {
+      node_forget(n);
+      WEIR_RETHROW;
+    }
   }
   c.acquire_ref();
 }
 
 void node_undo_init(task_node& n) noexcept {
-  core* const c = n.owner;
+  core* const c = node_owner(n);
   node_forget(n);
   c->release_ref();
 }
 
 void node_arm(task_node& n) noexcept {
-  node_conditions* c = n.conditions.load(acquire);  // [lazy]
-  if (c != nullptr && c->parent.stop_possible()) c->on_stop.emplace(c->parent, node_conditions::canceller{&n});
+  if (stop_hub* const hub = hub_of(n); hub != nullptr) hub->add(n);
 }
 
 void node_forget(task_node& n) noexcept {
-  if (node_conditions* c = n.conditions.load(acquire); c != nullptr) {  // [lazy]
-    c->~node_conditions();
-    deallocate(c, sizeof(node_conditions), alignof(node_conditions));
+  stop_hub* const hub = hub_of(n);
+  if (node_conditions* const c = conditions_or_null(n); c != nullptr) {
+    unmake(c->source.load(acquire));  // [lazy]
+    unmake(c);
   }
+  if (hub != nullptr) hub->release();
 }
 
 void node_release(task_node& n) noexcept {
   if (!drop_references(n.refs)) return;
-  core* c = n.owner;
+  core* c = node_owner(n);
   n.ops->destroy(n);
   c->release_ref();
 }
 
 void node_abandon(task_node& n, std::uint32_t refs) noexcept {
-  if ((n.state.load(relaxed) & counted) != 0) n.owner->credits.give_back(1);
+  if ((n.state.load(relaxed) & counted) != 0) node_owner(n)->credits.give_back(1);
   if (refs > 1) drop_references(n.refs, refs - 1);
   node_release(n);
 }
@@ -192,8 +248,10 @@ void node_abandon(task_node& n, std::uint32_t refs) noexcept {
 bool node_claim(task_node& n) noexcept {
   std::uint32_t seen = 0;
   if (!states::claim(n.state, seen)) return false;
+  if ((seen & stoppable) != 0)
+    if (stop_hub* const hub = hub_of(n); hub != nullptr) hub->remove(n);
   if ((seen & counted) != 0) {
-    core& c = *n.owner;
+    core& c = *node_owner(n);
     if (worker* w = worker::current_of(c); w != nullptr) {
       w->count_start();
     } else {
@@ -207,27 +265,26 @@ bool node_claim(task_node& n) noexcept {
 
 void node_fail(task_node& n, errc e) noexcept {
   if (!node_claim(n)) return;
-  n.owner->stale_tickets.fetch_add(1, relaxed);
+  node_owner(n)->stale_tickets.fetch_add(1, relaxed);
   n.ops->fail(n, e);
   finish(n);
-  count_end(*n.owner, outcome_of(e));
+  count_end(*node_owner(n), outcome_of(e));
 }
 
 bool node_try_run(task_node& n) noexcept {
   worker& w = *worker::current();
   if (!node_claim(n)) return false;
-  n.owner->stale_tickets.fetch_add(1, relaxed);
+  node_owner(n)->stale_tickets.fetch_add(1, relaxed);
   w.started.add();
   w.count_end(run_in_time(n));
   return true;
 }
 
 void node_cancel(task_node& n) noexcept {
-  if (n.owner->dead()) return;
+  if (node_owner(n)->dead()) return;
   node_fail(n, errc::cancelled);
   if (is_done(n)) return;
-  WEIR_TRY { source_of(n).request_stop(); }
-  WEIR_CATCH_ALL {}  // no memory for a stop source: the task cannot be told
+  tell_to_stop(n);
 }
 
 std::stop_token node_token(task_node& n) noexcept {
@@ -238,8 +295,16 @@ std::stop_token node_token(task_node& n) noexcept {
 
 void node_detach(task_node& n) noexcept {
   if (states::detach(n.state))
-    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(n.owner, std::move(e), nullptr);
+    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(node_owner(n), std::move(e), nullptr);
   node_release(n);
+}
+
+const char* exchange_task_name(const char* name) noexcept {
+  worker* const w = worker::current();
+  if (w == nullptr) return nullptr;
+  const char* const before = w->current_name.load(relaxed);
+  w->current_name.store(name, relaxed);
+  return before;
 }
 
 bool is_ticket(const job& j) noexcept { return &j.ops() == &ticket_ops; }
@@ -253,7 +318,7 @@ job node_ticket(task_node& n) noexcept {
 
 outcome node_wait(task_node& n, time_point until) noexcept {
   if (is_done(n)) return outcome_ok;
-  core& c = *n.owner;
+  core& c = *node_owner(n);
   if (c.dead()) return outcome_of(errc::stopped);
   worker* const w = worker::current();
   if (w != nullptr && &w->owner == &c && (n.state.load(relaxed) & in_place) != 0 && node_try_run(n)) return outcome_ok;

@@ -18,7 +18,8 @@ constexpr double spin_floor_ns = 1'000;     // idle/one_per_ms: what an unpaid s
 constexpr std::size_t drains_from = 4;      // batches of so many: the tasks are tiny, and this worker looks often
 constexpr std::size_t gather_below = 48;
 constexpr double gather_ns = 1'000;          // submit/1
-constexpr double least_shared_ns = 250, worth_a_wake_ns = 40'000;  // batch/latch: by then the submitter has left his processor
+constexpr double least_shared_ns = 250;
+constexpr double worth_a_wake_ns = 40'000;  // batch/latch: by then the submitter has left his processor
 constexpr unsigned watch_after = 16;         // ping_pong: batches, without a sleep between them
 constexpr double recent_look_ns = 60'000;
 constexpr double stuck_ns = 40'000;          // burst/behind_running: batches are sized to take less
@@ -61,6 +62,7 @@ void worker::main(int cpu) noexcept {
   if (spare) wait_for_duty();
   loop();
   if (owner.opts.on_thread_stop != nullptr) owner.opts.on_thread_stop(static_cast<int>(index));
+  stop_hub::forget(recent_hub);
   heap.abandon();
   this_worker = nullptr;
   owner.worker_left();
@@ -174,7 +176,8 @@ bool worker::claim() noexcept {
   const std::size_t last_batch = batch_size_;
   std::uint64_t now = ticks();
   measure(now);
-  if (last_batch >= 2 && last_batch < gather_below && limit_ >= drains_from)  // the submitter is just ahead: let it get further
+  // The submitter is just ahead: let it get further.
+  if (last_batch >= 2 && last_batch < gather_below && limit_ >= drains_from)
     for (const std::uint64_t end = now + ticks_of(gather_ns); now < end; now = ticks()) cpu_relax();
   const unsigned bound = owner.opts.starvation_bound;
   const bool mixed = mixed_ || (owner.attention_bits() & attention::side_lanes) != 0;
@@ -234,7 +237,8 @@ void worker::measure(std::uint64_t now) noexcept {
   if (batch_size_ == 0) return;
   const double each = static_cast<double>(ticks_since(batch_start_, now)) / static_cast<double>(batch_size_);
   const double tiny = tiny_batch_ns * ticks_per_ns();
-  if (each * static_cast<double>(limit_) * 2 < tiny) limit_ = std::min<std::size_t>(limit_ * 2, run_queue<os_atomics>::capacity);
+  if (each * static_cast<double>(limit_) * 2 < tiny)
+    limit_ = std::min<std::size_t>(limit_ * 2, run_queue<os_atomics>::capacity);
   else if (each * static_cast<double>(limit_) > tiny)
     limit_ = std::max<std::size_t>({1, limit_ / 2, static_cast<std::size_t>(tiny / each)});
   batch_size_ = 0;

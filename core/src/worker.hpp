@@ -25,6 +25,7 @@ using running_nodes = running_list<os_atomics, task_node>;  // those that have a
 class worker final : public worker_base {
  public:
   worker(core& c, unsigned index, bool spare);
+  ~worker() { stop_hub::forget(recent_hub); }
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
@@ -72,6 +73,7 @@ class worker final : public worker_base {
   std::unique_ptr<inject_queue::producer> lane_producers[lane_count];
   inject_queue::consumer normal_consumer, local_consumer;
   slab_heap heap;
+  stop_hub* recent_hub = nullptr;
   running_nodes running;
   atomic<const char*> current_name{nullptr};
   pthread_t thread{};

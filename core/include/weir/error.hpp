@@ -34,10 +34,14 @@ WEIR_API const std::error_category& error_category() noexcept;
 inline std::error_code make_error_code(errc e) noexcept { return {static_cast<int>(e), error_category()}; }
 WEIR_API const char* to_string(errc e) noexcept;
 
+/// Sixteen bytes, for each task with a handle keeps room for one.
 struct error {
+  error() noexcept = default;
+  error(errc c, std::exception_ptr why = {}, std::uint32_t tries = 1) noexcept  // NOLINT: an errc is an error
+      : code(c), attempts(tries), cause(std::move(why)) {}
   errc code = errc::failed;
-  std::exception_ptr cause{};
   std::uint32_t attempts = 1;
+  std::exception_ptr cause{};
 };
 
 namespace detail {
@@ -147,13 +151,13 @@ class [[nodiscard]] result<void> {
   using error_type = weir::error;
 
   result() noexcept = default;
-  result(weir::error e) noexcept : error_(std::move(e)), ok_(false) {}
-  result(errc e) noexcept : error_{e, {}, 1}, ok_(false) {}
+  result(weir::error e) noexcept : error_(std::move(e)) {}
+  result(errc e) noexcept : error_(e) {}
 
-  bool has_value() const noexcept { return ok_; }
-  explicit operator bool() const noexcept { return ok_; }
+  bool has_value() const noexcept { return error_.code == errc{}; }
+  explicit operator bool() const noexcept { return has_value(); }
   void value() const {
-    if (!ok_) [[unlikely]] detail::throw_error(error_);
+    if (!has_value()) [[unlikely]] detail::throw_error(error_);
   }
   void operator*() const noexcept {}
   weir::error& error() & noexcept { return check_error(), error_; }
@@ -162,10 +166,9 @@ class [[nodiscard]] result<void> {
 
  private:
   void check_error() const noexcept {
-    if (ok_) [[unlikely]] detail::bad_result_access();
+    if (has_value()) [[unlikely]] detail::bad_result_access();
   }
-  weir::error error_{};
-  bool ok_ = true;
+  weir::error error_{errc{}};  // no code: ok
 };
 
 /// true (explicitly) is ok.

@@ -86,7 +86,7 @@ struct group_node_of final : group_node {
         e = errc::failed;
         cause = std::current_exception();
       } else {
-        report_unhandled(me.owner, std::current_exception(), nullptr);
+        report_unhandled(node_owner(me), std::current_exception(), nullptr);
       }
     }
   }

@@ -62,6 +62,7 @@ WEIR_API void* allocate(core& c, std::size_t size, std::size_t align);  // throw
 WEIR_API void deallocate(void* p, std::size_t size, std::size_t align) noexcept;
 WEIR_API void report_unhandled(core* c, std::exception_ptr e, const char* name) noexcept;  // null: the current worker's
 WEIR_API std::stop_token current_token() noexcept;
+WEIR_API const char* exchange_task_name(const char* name) noexcept;  // of the calling worker; the one before
 
 template <class F>
 inline constexpr bool takes_token = std::is_invocable_v<F&, std::stop_token>;
@@ -162,9 +163,25 @@ struct inline_job {
   }
 };
 
-template <class F>
+// The calling worker's task has a name, as long as this lives.
+class task_name_scope {
+ public:
+  explicit task_name_scope(const char* name) noexcept : outer_(exchange_task_name(name)) {}
+  ~task_name_scope() { exchange_task_name(outer_); }
+  task_name_scope(const task_name_scope&) = delete;
+  task_name_scope& operator=(const task_name_scope&) = delete;
+
+ private:
+  const char* outer_;
+};
+
+// data[1] is the name of a named one.
+template <class F, bool Named = false>
 struct boxed_job {
   static F* callable(job& j) noexcept { return static_cast<F*>(j.pointer()); }
+  static const char* name(job& j) noexcept {
+    return Named ? reinterpret_cast<const char*>(static_cast<std::uintptr_t>(j.data[1])) : nullptr;
+  }
   static void free(F* f) noexcept { deallocate(f, sizeof(F), alignof(F)); }
   // The block goes back even when the destructor throws.
   struct owner {
@@ -172,6 +189,14 @@ struct boxed_job {
     ~owner() { free(f); }
   };
   static outcome run(job& j) noexcept {
+    if constexpr (Named) {
+      const task_name_scope scope(name(j));
+      return run_unnamed(j);
+    } else {
+      return run_unnamed(j);
+    }
+  }
+  static outcome run_unnamed(job& j) noexcept {
     owner o{callable(j)};
     outcome out = outcome_ok;
     WEIR_TRY {
@@ -179,12 +204,12 @@ struct boxed_job {
       else std::invoke(*o.f);
     }
     WEIR_CATCH_ALL {
-      report_unhandled(nullptr, std::current_exception(), nullptr);
+      report_unhandled(nullptr, std::current_exception(), name(j));
       out = outcome_of(errc::failed);
     }
     WEIR_TRY { o.f->~F(); }
     WEIR_CATCH_ALL {
-      if (out == outcome_ok) report_unhandled(nullptr, std::current_exception(), nullptr);
+      if (out == outcome_ok) report_unhandled(nullptr, std::current_exception(), name(j));
       out = outcome_of(errc::failed);
     }
     return out;
@@ -192,7 +217,7 @@ struct boxed_job {
   static void drop(job& j, errc) noexcept {
     owner o{callable(j)};
     WEIR_TRY { o.f->~F(); }
-    WEIR_CATCH_ALL { report_unhandled(nullptr, std::current_exception(), nullptr); }
+    WEIR_CATCH_ALL { report_unhandled(nullptr, std::current_exception(), name(j)); }
   }
   static bool extract(job& j, task_fn& out) {
     owner o{callable(j)};
@@ -204,14 +229,14 @@ struct boxed_job {
   }
   static constexpr job_ops ops{&run, &drop, &extract};
 
-  static job make(core& c, auto&& f) {
+  static job make(core& c, auto&& f, const char* called = nullptr) {
     void* p = allocate(c, sizeof(F), alignof(F));
     WEIR_TRY { ::new (p) F(std::forward<decltype(f)>(f)); }
     WEIR_CATCH_ALL {
       deallocate(p, sizeof(F), alignof(F));
       WEIR_RETHROW;
     }
-    return {reinterpret_cast<std::uintptr_t>(&ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(p)), 0}};
+    return {reinterpret_cast<std::uintptr_t>(&ops), {reinterpret_cast<std::uintptr_t>(p), reinterpret_cast<std::uintptr_t>(called)}};
   }
 };
 

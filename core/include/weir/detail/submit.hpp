@@ -25,10 +25,13 @@ inline status to_status(outcome o) noexcept {
   return static_cast<errc>(o);
 }
 
-// True when the options say more than which lane.
-inline bool has_conditions(const task_options& o) noexcept {
-  return o.stop.stop_possible() || o.start_by != time_point::max() || o.deadline != time_point::max() || o.worker != -1 ||
-         o.name != nullptr || o.retry != nullptr;
+// True when something but a worker may decide what becomes of the task.
+inline bool needs_node(const task_options& o) noexcept {
+  return o.stop.stop_possible() || o.start_by != time_point::max() || o.deadline != time_point::max() || o.retry != nullptr;
+}
+// True when the options say anything at all.
+inline bool says_something(const task_options& o) noexcept {
+  return o.prio != lane::normal || o.worker != -1 || o.name != nullptr || needs_node(o);
 }
 
 template <class F>
@@ -42,8 +45,12 @@ status submit_plain(core& c, F&& f, patience p, const task_options* opts) {
   if (const outcome o = admit(c, opts, p, a); o != outcome_ok) return to_status(o);
   job j;
   WEIR_TRY {
-    if constexpr (fits_in_job<D>) j = inline_job<D>::make(f);
-    else j = boxed_job<D>::make(c, std::forward<F>(f));
+    if (opts != nullptr && opts->name != nullptr) {
+      j = boxed_job<D, true>::make(c, std::forward<F>(f), opts->name);
+    } else {
+      if constexpr (fits_in_job<D>) j = inline_job<D>::make(f);
+      else j = boxed_job<D>::make(c, std::forward<F>(f));
+    }
   }
   WEIR_CATCH_ALL {
     unadmit(c, a);
@@ -55,10 +62,9 @@ status submit_plain(core& c, F&& f, patience p, const task_options* opts) {
 }
 
 // references: 1 = the ticket alone (submit with conditions), 2 = a handle too.
-template <class F>
+template <class R, class F>
 result<task_node*> submit_node(core& c, F&& f, patience p, const task_options* opts, std::uint32_t references) {
   using D = std::decay_t<F>;
-  using R = std::remove_cv_t<task_result_t<D>>;
   using node = task_node_of<D, R>;
   static_assert(!std::is_reference_v<R>, "return a pointer or a std::reference_wrapper");
   if (is_null_callable(f)) return errc::invalid;
@@ -88,8 +94,8 @@ result<task_node*> submit_node(core& c, F&& f, patience p, const task_options* o
 
 template <class F>
 status submit_any(core& c, F&& f, patience p, const task_options& opts) {
-  if (!has_conditions(opts)) return submit_plain(c, std::forward<F>(f), p, opts.prio == lane::normal ? nullptr : &opts);
-  auto n = submit_node(c, std::forward<F>(f), p, &opts, 1);
+  if (!needs_node(opts)) return submit_plain(c, std::forward<F>(f), p, says_something(opts) ? &opts : nullptr);
+  auto n = submit_node<void>(c, std::forward<F>(f), p, &opts, 1);  // nobody reads what it returns
   return n ? status{} : status{std::move(n).error()};
 }
 
@@ -98,9 +104,9 @@ struct spawn_access {
   static auto spawn(core* c, F&& f, const task_options* opts) {
     using D = std::decay_t<F>;
     using R = std::remove_cv_t<task_result_t<D>>;
-    if (opts != nullptr && opts->prio == lane::normal && !has_conditions(*opts)) opts = nullptr;
+    if (opts != nullptr && !says_something(*opts)) opts = nullptr;
     if (c == nullptr) return join_handle<R>(weir::error{errc::stopped, {}, 1});
-    auto n = submit_node(*c, std::forward<F>(f), patience::by_policy, opts, 2);
+    auto n = submit_node<R>(*c, std::forward<F>(f), patience::by_policy, opts, 2);
     if (!n) return join_handle<R>(std::move(n).error());
     return join_handle<R>(*n, [](task_node& t) -> result<R> { return std::move(task_node_of<D, R>::self(t).s.value); });
   }

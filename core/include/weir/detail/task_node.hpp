@@ -10,6 +10,7 @@
 #include <weir/detail/atomics.hpp>
 #include <weir/detail/job.hpp>
 
+#include <algorithm>
 #include <optional>
 
 namespace weir {
@@ -34,18 +35,24 @@ inline constexpr std::uint32_t waited = 4;     // somebody sleeps on the word
 inline constexpr std::uint32_t detached = 8;   // no handle will read the result
 inline constexpr std::uint32_t counted = 16;   // holds a unit of capacity until it is claimed
 inline constexpr std::uint32_t in_place = 32;  // a waiter may claim it (not bound to a worker, strand or limit)
+inline constexpr std::uint32_t stoppable = 64;  // stop_links lie before it (stop_hub.hpp)
 inline bool is_done(const atomic<std::uint32_t>& w) noexcept { return (w.load(acquire) & phase) == done; }  // [done] ← finish
 }  // namespace node_state
 
-struct node_conditions;  // stop token, times, name: only where options were given
-
 struct task_node {
   const node_ops* ops;
-  core* owner;
   atomic<std::uint32_t> state;
   atomic<std::uint32_t> refs;
-  atomic<node_conditions*> conditions;
+  atomic<std::uintptr_t> extra;  // node_conditions*, or a stop_hub* with bit 0 set; most have neither
 };
+
+// Before a node that a stop token can end.
+struct stop_links {
+  stop_links *next = nullptr, *previous = nullptr;
+};
+
+// The runtime that a node belongs to: the one that its memory came from.
+WEIR_API core* node_owner(const task_node& n) noexcept;
 
 WEIR_API extern const job_ops ticket_ops;  // run claims and runs, drop fails the task, extract hands it out
 
@@ -94,7 +101,7 @@ struct task_node_of final : task_node {
     std::optional<result<R>> r;
     WEIR_TRY {
       if constexpr (std::is_void_v<R>) {
-        invoke_callable(me);
+        static_cast<void>(invoke_callable(me));
         r.emplace();
       } else {
         r.emplace(std::in_place, invoke_callable(me));
@@ -131,8 +138,9 @@ struct task_node_of final : task_node {
     node_forget(n);  // first: it waits for a stop callback that may be reading the result
     if ((me.state.load(relaxed) & node_state::phase) == node_state::done) me.s.value.~result<R>();
     else me.s.callable.~F();
+    void* const p = reinterpret_cast<std::byte*>(&me) - ((me.state.load(relaxed) & node_state::stoppable) != 0 ? offset() : 0);
     me.~task_node_of();
-    deallocate(&me, sizeof(task_node_of), alignof(task_node_of));
+    deallocate(p, sizeof(task_node_of), alignof(task_node_of));
   }
   static std::exception_ptr unread(task_node& n) noexcept {
     auto& r = self(n).s.value;
@@ -141,8 +149,13 @@ struct task_node_of final : task_node {
   static constexpr node_ops ops_table{&run, &fail, &extract, &destroy, &unread, nullptr};
 
   static task_node_of* make(core& c, auto&& f, std::uint32_t flags, std::uint32_t references, const task_options* opts) {
-    void* p = allocate(c, sizeof(task_node_of), alignof(task_node_of));
-    auto* n = ::new (p) task_node_of;
+    const std::size_t before = opts != nullptr && opts->stop.stop_possible() ? offset() : 0;
+    auto* const p = static_cast<std::byte*>(allocate(c, sizeof(task_node_of) + before, alignof(task_node_of)));
+    auto* n = ::new (p + before) task_node_of;
+    if (before != 0) {
+      ::new (p + before - sizeof(stop_links)) stop_links;
+      flags |= node_state::stoppable;
+    }
     bool begun = false;
     WEIR_TRY {
       node_init(*n, c, ops_table, flags, references, opts);  // first: what it throws must not cost the caller the callable
@@ -159,6 +172,7 @@ struct task_node_of final : task_node {
   }
 
  private:
+  static constexpr std::size_t offset() noexcept { return std::max(alignof(task_node_of), sizeof(stop_links)); }
   static decltype(auto) invoke_callable(task_node_of& me) {
     if constexpr (takes_token<F>) return std::invoke(me.s.callable, node_token(me));
     else return std::invoke(me.s.callable);
@@ -168,7 +182,7 @@ struct task_node_of final : task_node {
     WEIR_TRY { me.s.callable.~F(); }
     WEIR_CATCH_ALL {
       if (r->has_value()) r.emplace(weir::error{errc::failed, std::current_exception(), 1});
-      else report_unhandled(me.owner, std::current_exception(), nullptr);
+      else report_unhandled(node_owner(me), std::current_exception(), nullptr);
     }
   }
   static outcome store(task_node_of& me, result<R>&& r) noexcept {
