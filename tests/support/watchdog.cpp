@@ -14,7 +14,7 @@
 #include <sanitizers.hpp>
 
 #include <algorithm>
-#include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -23,20 +23,30 @@
 
 #include <gtest/gtest.h>
 
+#include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #if defined(WEIR_TEST_TSAN)
 // The fork tests start a runtime in the child on purpose.
 extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+// TSan's sigaction() puts a handler off until the thread calls something that TSan knows, and fails in TSan's own threads, so
+// stacks go past it: the C library's sigaction, and code without instrumentation.
+extern "C" int __sigaction(int number, const struct sigaction* action, struct sigaction* before) noexcept;
+extern "C" void __tsan_init();
+#define WEIR_TEST_RAW __attribute__((disable_sanitizer_instrumentation))
+#else
+#define WEIR_TEST_RAW
 #endif
 
 namespace {
 
 char watched[256];
-std::atomic<int> answered{0};  // the thread that has printed its stack
+int answered = 0;  // the thread that has printed its stack; negative: it wants to be asked again
 
 void say(const char* text) { static_cast<void>(!::write(STDERR_FILENO, text, std::strlen(text))); }
 void say(long n) {
@@ -46,12 +56,45 @@ void say(long n) {
   while ((n /= 10) != 0);
   say(p);
 }
-int thread_id() { return static_cast<int>(::syscall(SYS_gettid)); }
 
-void on_trap(int) {
+// Is a thread in the sanitizer's runtime? There it may hold a lock that finding its stack takes, too; TSan's own threads always are.
+WEIR_TEST_RAW bool in_sanitizer([[maybe_unused]] void* context) {
+#if defined(WEIR_TEST_TSAN)
+  const mcontext_t& m = static_cast<ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  void* const place = reinterpret_cast<void*>(m.gregs[REG_RIP]);
+#else
+  void* const place = reinterpret_cast<void*>(m.pc);
+#endif
+  dl_find_object here, runtime;
+  return ::_dl_find_object(place, &here) == 0 && ::_dl_find_object(reinterpret_cast<void*>(&__tsan_init), &runtime) == 0 &&
+         here.dlfo_link_map == runtime.dlfo_link_map;
+#else
+  return false;
+#endif
+}
+struct stack {
   void* frames[48];
-  ::backtrace_symbols_fd(frames, ::backtrace(frames, 48), STDERR_FILENO);
-  answered = thread_id();
+  int depth;
+};
+WEIR_TEST_RAW _Unwind_Reason_Code next_frame(_Unwind_Context* context, void* argument) {
+  auto& s = *static_cast<stack*>(argument);
+  s.frames[s.depth++] = reinterpret_cast<void*>(::_Unwind_GetIP(context));
+  return s.depth < 48 ? _URC_NO_REASON : _URC_NORMAL_STOP;
+}
+WEIR_TEST_RAW void say_stack() {  // not by backtrace(), which TSan stands before
+  stack s;
+  s.depth = 0;
+  ::_Unwind_Backtrace(&next_frame, &s);
+  ::backtrace_symbols_fd(s.frames, s.depth, STDERR_FILENO);
+}
+WEIR_TEST_RAW void on_trap(int, siginfo_t*, void* context) {
+  const int before = errno;
+  const bool later = in_sanitizer(context);
+  if (!later) say_stack();
+  const int me = static_cast<int>(::syscall(SYS_gettid));
+  __atomic_store_n(&answered, later ? -me : me, __ATOMIC_RELEASE);
+  errno = before;
 }
 
 void say_name(int tid) {
@@ -70,8 +113,13 @@ void say_name(int tid) {
 
 void say_stacks() {
   struct sigaction action {};
-  action.sa_handler = &on_trap;
+  action.sa_sigaction = &on_trap;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+#if defined(WEIR_TEST_TSAN)
+  __sigaction(SIGTRAP, &action, nullptr);
+#else
   ::sigaction(SIGTRAP, &action, nullptr);
+#endif
   const int folder = ::open("/proc/self/task", O_RDONLY | O_DIRECTORY);
   if (folder < 0) return;
   alignas(8) char entries[4096];
@@ -85,10 +133,21 @@ void say_stacks() {
       at += length;
       if (tid <= 0) continue;
       say_name(tid);
-      answered = 0;
-      if (::syscall(SYS_tgkill, ::getpid(), tid, SIGTRAP) != 0) continue;
-      for (int i = 0; i < 200 && answered != tid; ++i) ::usleep(1000);
-      if (answered != tid) say("  (does not answer)\n");
+      if (tid == ::syscall(SYS_gettid)) {  // in a handler, perhaps with all signals blocked
+        say_stack();
+        continue;
+      }
+      __atomic_store_n(&answered, -tid, __ATOMIC_RELAXED);
+      int from = -tid;
+      for (int i = 0; i < 200 && from != tid; ++i) {
+        if (from == -tid) {
+          __atomic_store_n(&answered, 0, __ATOMIC_RELAXED);
+          if (::syscall(SYS_tgkill, ::getpid(), tid, SIGTRAP) != 0) break;
+        }
+        ::usleep(1000);
+        from = __atomic_load_n(&answered, __ATOMIC_ACQUIRE);
+      }
+      if (from != tid) say("  (does not answer)\n");
     }
   }
 }
@@ -122,7 +181,7 @@ class watchdog final : public ::testing::EmptyTestEventListener {
 
 [[maybe_unused]] const bool installed = [] {
   void* frame[1];
-  ::backtrace(frame, 1);  // loads what it needs, which a signal handler must not
+  ::backtrace_symbols_fd(frame, 0, STDERR_FILENO);  // loads what it needs, which a signal handler must not
   ::testing::UnitTest::GetInstance()->listeners().Append(new watchdog);
   return true;
 }();

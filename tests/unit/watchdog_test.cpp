@@ -26,7 +26,7 @@ namespace {
 
 using namespace test;
 
-/// Runs hang() in a child that is watched for a second. What it wrote; empty when it did not die of SIGABRT.
+/// Runs hang() in a child that is watched for a second, and must die of SIGABRT. What it wrote.
 template <class Hang>
 std::string last_words(Hang hang) {
   int ends[2];
@@ -45,7 +45,8 @@ std::string last_words(Hang hang) {
   for (ssize_t n; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(n));
   ::close(ends[0]);
   int status = 0;
-  if (::waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) return {};
+  EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) << "wait status " << status;
   return text;
 }
 
