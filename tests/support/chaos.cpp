@@ -9,6 +9,8 @@
 // Repeatable: each thread draws from a stream of its own, numbered in the order in which the threads first came by.
 #include <weir/detail/atomics.hpp>
 
+#include <watchdog.hpp>
+
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -92,6 +94,7 @@ class renewal final : public ::testing::EmptyTestEventListener {
 };
 [[maybe_unused]] const bool installed = [] {
   ::testing::UnitTest::GetInstance()->listeners().Append(new renewal);
+  test::patience = 4.0;
   return true;
 }();
 

@@ -1,6 +1,6 @@
 // A test that hangs is named and aborted, and tells what it knows first. Linked into every GoogleTest executable; nothing
 // needs to call it.
-//   WEIR_TEST_TIMEOUT  seconds a test may take (default 20, times the stress scale, more under a sanitizer)
+//   WEIR_TEST_TIMEOUT  seconds a test may take (default 20, times the stress scale, more under a sanitizer and in the chaos build)
 //
 // By alarm(2) instead of a thread: it wakes nobody before its time, it does not exist in a forked child, and a thread
 // of its own would be counted by the tests that count threads. Only alarm's own signal counts, so that tests may send
@@ -167,7 +167,7 @@ unsigned limit() {
   if (const char* text = std::getenv("WEIR_TEST_TIMEOUT"); text != nullptr) return static_cast<unsigned>(std::atoi(text));
   const char* scale = std::getenv("WEIR_STRESS_SCALE");
   const double factor = scale == nullptr ? 1.0 : std::max(1.0, std::strtod(scale, nullptr));
-  return static_cast<unsigned>(20.0 * factor * (test::sanitized ? 4.0 : 1.0));
+  return static_cast<unsigned>(20.0 * factor * (test::sanitized ? 4.0 : 1.0) * test::patience);
 }
 
 class watchdog final : public ::testing::EmptyTestEventListener {
