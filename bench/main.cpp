@@ -7,10 +7,18 @@
 #include <cstdio>
 #include <exception>
 
+namespace {
+std::vector<std::string> given;
+}
+
+std::vector<std::string> bench::command_line() { return given; }
+
 int main(int argc, char** argv) {
+  given.assign(argv, argv + argc);
   CLI::App app{"Measures weir beside its peers: run, then report or compare."};
   app.require_subcommand(1);
   int status = 0;
+  bench::add_run(app, status);
   bench::add_list(app, status);
   bench::add_block(app, status);
   try {

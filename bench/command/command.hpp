@@ -3,12 +3,18 @@
 // is thrown is printed and ends with 1.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace CLI {
 class App;
 }
 
 namespace bench {
 
+std::vector<std::string> command_line();  // of this process
+
+void add_run(CLI::App& app, int& status);
 void add_list(CLI::App& app, int& status);
 void add_block(CLI::App& app, int& status);
 

@@ -1,10 +1,13 @@
 // Takes the reading of a stretch of code: time, CPU time, context switches, allocations.
 #pragma once
 
-#include "allocs.hpp"
 #include "clock.hpp"
 #include "reading.hpp"
 #include "usage.hpp"
+
+#include <allocations.hpp>
+
+#include <cstddef>
 
 namespace bench {
 
@@ -15,7 +18,8 @@ class meter {
   explicit meter(threads who = all) : who_(who) {}
 
   void start() {
-    made_ = allocations::now();
+    bytes_ = test::allocated_bytes();
+    made_ = test::allocations();
     used_ = usage_of();
     began_ = seconds_now();
   }
@@ -23,14 +27,14 @@ class meter {
   void stop(double tasks) {
     const double wall = seconds_now() - began_;
     const usage u = usage_of() - used_;
-    const allocations a = allocations::now() - made_;
+    const std::size_t made = test::allocations() - made_, bytes = test::allocated_bytes() - bytes_;
     got_.tasks = tasks;
     got_.wall_s = wall;
     got_.cpu_s = u.cpu;
     got_.voluntary = u.voluntary;
     got_.involuntary = u.involuntary;
-    got_.allocations = static_cast<double>(a.count);
-    got_.bytes = static_cast<double>(a.bytes);
+    got_.allocations = static_cast<double>(made);
+    got_.bytes = static_cast<double>(bytes);
   }
   // Of the last stretch; metrics and curves may be added, and wall_s replaced where only parts of the stretch count.
   reading& got() noexcept { return got_; }
@@ -38,7 +42,7 @@ class meter {
  private:
   usage usage_of() const { return who_ == all ? usage::now() : usage::others(); }
   threads who_;
-  allocations made_;
+  std::size_t made_ = 0, bytes_ = 0;
   usage used_;
   double began_ = 0;
   reading got_;

@@ -26,8 +26,9 @@ void registry::add(const situation& what, const char* peer, unsigned workers, bl
   all_.push_back({what, peer, workers, std::move(run)});
 }
 
-std::vector<unsigned> registry::scaling(unsigned fixed) const {
+std::vector<unsigned> registry::scaling(unsigned fixed, std::string_view peer) const {
   if (fixed != 0) return {fixed};
+  if (quick_ && peer != "weir") return {workers_};
   std::vector<unsigned> counts;
   for (unsigned n = 1; n < workers_; n *= 2) counts.push_back(n);
   counts.push_back(workers_);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bench {
@@ -24,6 +25,7 @@ struct situation {
   std::string axis = {};
   double x = 0;
   bool against_serial = false;  // ratios to the peer "serial" are given, too
+  std::string label = {};       // for people: "fib(35)"; "": the name
 };
 
 // What a block is asked to do.
@@ -57,10 +59,10 @@ class registry {
     return quick_ ? quick : full;
   }
   void add(const situation& what, const char* peer, unsigned workers, block run);
-  // With one worker, with all, and with the powers of two between.
+  // With one worker, with all, and with the powers of two between; in a quick run peers other than weir with all alone.
   template <class Peer>
   void add_scaling(const situation& what, const block& run) {
-    for (const unsigned n : scaling(fixed_workers<Peer>())) add(what, Peer::name, n, run);
+    for (const unsigned n : scaling(fixed_workers<Peer>(), Peer::name)) add(what, Peer::name, n, run);
   }
   // With all workers.
   template <class Peer>
@@ -76,7 +78,7 @@ class registry {
     if constexpr (requires { Peer::fixed_workers; }) return Peer::fixed_workers;
     else return 0;
   }
-  std::vector<unsigned> scaling(unsigned fixed) const;
+  std::vector<unsigned> scaling(unsigned fixed, std::string_view peer) const;
   bool quick_;
   unsigned workers_;
   std::vector<contestant> all_;

@@ -21,8 +21,8 @@ NLOHMANN_JSON_SERIALIZE_ENUM(verdict, {{verdict::faster, "faster"},
                                        {verdict::slower, "slower"},
                                        {verdict::not_told_apart, "not told apart"}})
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(failure, round, why)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(round_check, round, tries, load, steal, throttled_s, disturbed)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(situation, suite, name, size, task, compared, axis, x, against_serial)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(round_check, round, tries, seconds, others, steal, throttled_s, speed, disturbed)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(situation, suite, name, size, task, compared, axis, x, against_serial, label)
 
 namespace {
 

@@ -17,7 +17,7 @@ inline constexpr int result_version = 1;
 
 struct failure {
   unsigned round = 0;
-  std::string why;  // "hung after 60 s", "died: Segmentation fault", "tasks were lost or doubled"
+  std::string why;  // "hung: killed after 60 s", "died: Segmentation fault", "tasks were lost or doubled"
 };
 
 // One peer with so many workers in one situation, and what each round measured of it. samples[m][i] and curves[c][i]
@@ -40,11 +40,13 @@ struct row {
 // How the host behaved while one round was measured.
 struct round_check {
   unsigned round = 0;
-  unsigned tries = 1;      // above 1: disturbed and repeated; what was thrown away is in no row
-  double load = 0;         // runnable threads beside ours, on average over the blocks
-  double steal = 0;        // share of CPU time that the hypervisor gave to others
-  double throttled_s = 0;  // the cgroup's quota held us back for so long
-  std::string disturbed;   // why the last try still was not quiet; "" is good
+  unsigned tries = 1;  // above 1: disturbed and repeated; what was thrown away is in no row
+  double seconds = 0;
+  double others = 0;       // processors that other programs kept busy, on average
+  double steal = 0;        // share of the processors' time that the hypervisor gave to other machines
+  double throttled_s = 0;  // a quota held us back for so long
+  double speed = 1;        // of the processor's clock, over the best of the run
+  std::string disturbed;   // why the last try was not quiet; "" is good
 };
 
 enum class verdict { faster, slower, not_told_apart };

@@ -2,7 +2,9 @@
 // random order, each in a fresh process; what is printed is the median over rounds.
 #include "../harness/block.hpp"
 #include "../harness/clock.hpp"
+#include "../harness/host.hpp"
 #include "../harness/stats.hpp"
+#include "../harness/table.hpp"
 #include "scenario.hpp"
 
 #include <CLI/CLI.hpp>
@@ -54,7 +56,7 @@ void print_line(const metric& m, const std::vector<double>& values) {
   std::string goal;
   if (m.goal.kind != bound::none) goal = (m.goal.kind == bound::at_most ? "<= " : ">= ") + number(m.goal.value);
   fmt::print("{:<54} {:>9} {:>20} {:<10} {:>8}  {}\n", m.name, number(x.mid),
-             fmt::format("[{} {}]", number(x.low), number(x.high)), m.unit, goal, verdict(x, m.goal));
+             fmt::format("[{} {}]", number(x.low), number(x.high)), m.unit, goal, meets(x, m.goal));
 }
 
 int print(const std::vector<scenario>& all, const std::vector<record>& got) {
@@ -66,7 +68,7 @@ int print(const std::vector<scenario>& all, const std::vector<record>& got) {
       print_line(all[i].metrics[m], got[i].values[m]);
       if (all[i].metrics[m].goal.kind == bound::none) continue;
       ++targets;
-      missed += verdict(bootstrap_median(got[i].values[m]), all[i].metrics[m].goal).rfind("PASS", 0) != 0;
+      missed += meets(bootstrap_median(got[i].values[m]), all[i].metrics[m].goal).rfind("PASS", 0) != 0;
     }
     if (got[i].trouble.empty()) continue;
     trouble = true;
@@ -88,7 +90,8 @@ int run(const settings& s) {
     return 0;
   }
   const unsigned rounds = s.rounds != 0 ? s.rounds : s.quick ? 3 : 9;
-  fmt::print("{}\n", machine());
+  fmt::print("{}\n", machine(environment()));
+  if (const std::string warning = not_idle(); !warning.empty()) fmt::print("warning: {}\n", warning);
   static_cast<void>(ticks_per_us());
 
   std::vector<record> got(all.size());

@@ -3,7 +3,7 @@
 // loses, doubles or refuses a task.
 #pragma once
 
-#include "../harness/report.hpp"
+#include "../harness/targets.hpp"
 
 #include <functional>
 #include <string>

@@ -61,9 +61,14 @@ reading group_children(const ask& a) {
 template <class Peer>
 void enrol_fork(registry& r) {
   const auto workload = [&r]<class Workload>(std::uint64_t quick, std::uint64_t full, Workload*) {
-    r.add_scaling<Peer>(
-        {.suite = "fork", .name = Workload::name, .size = r.pick(quick, full), .task = "a run", .against_serial = true},
-        run_workload<Peer, Workload>);
+    const std::uint64_t size = r.pick(quick, full);
+    r.add_scaling<Peer>({.suite = "fork",
+                         .name = Workload::name,
+                         .size = size,
+                         .task = "a run",
+                         .against_serial = true,
+                         .label = std::string(Workload::name) + "(" + std::to_string(size) + ")"},
+                        run_workload<Peer, Workload>);
   };
   if constexpr (forks<Peer>) {
     workload(30, 35, static_cast<fib*>(nullptr));

@@ -29,6 +29,7 @@ expect('core/sim', 'core/sim', '*.cpp')
 expect('tests/sim', 'tests/sim', '*.cpp')
 expect('tests/unit', 'tests/unit', '*_test.cpp', lambda p: p.name[:-len('_test.cpp')])
 expect('tests/stress', 'tests/stress', '*_stress.cpp', lambda p: p.name[:-len('_stress.cpp')])
+expect('tests/bench', 'tests/bench', '*_test.cpp', lambda p: p.name[:-len('_test.cpp')])
 expect('tests/example', 'tests/example', '*.cpp', lambda p: p.stem)
 umbrella = root / 'core/include/weir/weir.hpp'
 if umbrella.exists():

@@ -1,11 +1,14 @@
-// How often operator new was called, by any thread, while a count was being taken; and calls that fail. Needs allocations.cpp.
+// How often operator new was called, by any thread, while a count was being taken; and calls that fail. Needs
+// allocations.cpp.
+// What goes to malloc directly (moodycamel's blocks) or to a pool of its own (oneTBB's allocator) is not seen.
 #pragma once
 
 #include <cstddef>
 
 namespace test {
 
-std::size_t allocations() noexcept;
+std::size_t allocations() noexcept;      // of all threads since the start
+std::size_t allocated_bytes() noexcept;  // as asked for
 
 /// Counts from its birth.
 class allocation_count {
