@@ -17,7 +17,7 @@ LAYERS = {
     2: 'split_deque run_queue inject_queue timer_wheel',
     3: 'idle parker credits quiescence entry_list group_counter running_list counter slot_table crew doors',
     4: 'fork_slow',
-    5: 'worker fork core diagnose admission submit.cpp lifecycle stop_hub',  # a core and its workers know each other: one layer
+    5: 'worker fork core diagnose admission submit.cpp lifecycle threads stop_hub',  # a core and its workers know each other: one layer
     6: 'submit task_node.cpp executor join_handle runtime fork_join parallel task_group timer strand limited task graph '
        'pipeline result_stream retry blocking',
     7: 'weir sim prometheus trace c_api durable',

@@ -46,6 +46,7 @@ namespace detail {
 class worker;
 
 inline constexpr unsigned max_slots = 1024;  // workers and spares of one runtime
+inline constexpr unsigned first_spare = max_slots;  // numbers of spares: no worker has them
 inline constexpr std::size_t lane_count = 3;
 inline constexpr std::size_t outcome_count = 10;  // ok and the errcs
 
@@ -100,6 +101,8 @@ class core {
   }
   void pause() noexcept;
   void resume() noexcept;
+  status resize(unsigned n);
+  status restart();
   worker* vacate() noexcept;         // a worker sleeps in a wait: a spare for its slot, or null
   void occupy(worker& spare) noexcept;
   void spare_is_free(worker& s) noexcept;
@@ -152,10 +155,12 @@ class core {
 
   worker* slot(unsigned i) const noexcept { return slots_.at(i); }
   unsigned slot_count() const noexcept { return slots_.count(); }
+  worker* numbered(unsigned n) const noexcept { return by_number_.at(n); }
+  unsigned active_workers() const noexcept { return active_.load(relaxed); }
 
   const options opts;
   const topology topo;
-  const unsigned worker_count;
+  const unsigned initial_workers;
   const std::uint64_t id;
   page_source pages;
   inject_queue lanes[lane_count];
@@ -180,9 +185,11 @@ class core {
  private:
   friend class worker;
   friend class diagnosis;
-  worker& add_worker(unsigned index);  // throws
+  worker& add_worker(unsigned number);  // throws
+  int start_thread(worker& w) noexcept;
+  int start_all() noexcept;
+  void end_threads() noexcept;
   bool begin_close() noexcept;
-  void stop_threads() noexcept;
   void flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept;
   report make_report(bool complete) const;
   void request_stop() noexcept;
@@ -197,10 +204,13 @@ class core {
   atomic<bool> refuse_children_{false};
   alignas(cache_line) atomic<std::uint64_t> last_claim_{0};  // ticks; see wake_if_needed()
   alignas(cache_line) entries entries_{attention_, attention::entries};
-  slot_table<os_atomics, worker, max_slots> slots_;
+  slot_table<os_atomics, worker, max_slots> slots_;      // workers and spares, in the order of their making
+  slot_table<os_atomics, worker, max_slots> by_number_;  // workers
+  atomic<unsigned> active_{0};                           // those below are on duty; written under life_mutex_
   std::vector<std::unique_ptr<worker>> owned_;  // under spare_mutex_ after start()
   mutex spare_mutex_;
-  std::vector<worker*> idle_spares_;
+  std::vector<worker*> idle_spares_;  // under spare_mutex_, and so is the number of all
+  unsigned spares_ = 0;
   bool stopping_ = false;  // under spare_mutex_: no thread is started any more
 
   std::vector<int> plan_;

@@ -135,6 +135,11 @@ class credit_lease {
     lock l(mutex_);
     return take_unused();
   }
+  /// The pool may be used again. What was accepted meanwhile: nothing.
+  void reopen() noexcept {
+    lock l(mutex_);
+    shut_ = false;
+  }
   /// In the child of a fork(): no lock, no other thread.
   void shut_in_child() noexcept { limit_.store(0, relaxed); }
 

@@ -75,8 +75,8 @@ class diagnosis {
 
   void all() noexcept {
     const unsigned slots = c_.slot_count();
-    out_ << "runtime \"" << c_.opts.name << "\" at " << static_cast<const void*>(&c_) << ": " << c_.worker_count << " workers, "
-         << slots - c_.worker_count << " spares, " << phase_name() << (c_.dead() ? ", of a forked process's parent" : "") << "\n";
+    out_ << "runtime \"" << c_.opts.name << "\" at " << static_cast<const void*>(&c_) << ": " << c_.active_workers() << " workers, "
+         << slots - c_.by_number_.count() << " spares, " << phase_name() << (c_.dead() ? ", of a forked process's parent" : "") << "\n";
     shared();
     for (unsigned i = 0; i < slots; ++i) one(*c_.slot(i));
     leases();
@@ -133,7 +133,7 @@ class diagnosis {
 
   void one(const worker& w) noexcept {
     const std::uint64_t begun = w.started.get(), over = ended(w);
-    out_ << "  " << (w.spare ? "s" : "w") << (w.spare ? w.index - c_.worker_count : w.index) << " (slot " << w.index << ") "
+    out_ << "  " << (w.spare ? "s" : "w") << (w.spare ? w.number - first_spare : w.number) << " (slot " << w.index << ") "
          << doing(w) << "\n    bed " << bed_name(w) << ", roused " << w.roused.load(relaxed) << ", waits " << w.waits.load(relaxed)
          << ", drains " << w.drains.load(relaxed) << ", duty " << static_cast<std::uint32_t>(w.on_duty.load(relaxed)) << ", inspected "
          << w.running.inspectors() << ", follower ";
@@ -182,7 +182,7 @@ class diagnosis {
     if (w.waits.load(relaxed)) return busy ? "runs a task that sleeps in a wait" : "sleeps in a wait";
     if (busy) return "runs a task";
     if (parked(w.index)) return "is parked";
-    if (w.spare && w.on_duty.load(relaxed) != duty::on) return "is off duty";
+    if (w.on_duty.load(relaxed) != duty::on) return "is off duty";
     return "looks for work";
   }
 
@@ -222,13 +222,13 @@ class diagnosis {
       claimed = claimed || w.claimed.visible();
       if (const std::uint64_t n = inside(w); n != 0) {
         const char* const name = w.current_name.load(relaxed);
-        out_ << "  HUNG? " << (w.spare ? "spare " : "worker ") << (w.spare ? i - c_.worker_count : i) << " is inside "
+        out_ << "  HUNG? " << (w.spare ? "spare " : "worker ") << (w.spare ? w.number - first_spare : w.number) << " is inside "
              << (name != nullptr ? "task \"" : "an unnamed task") << (name != nullptr ? name : "") << (name != nullptr ? "\"" : "");
         if (n > 1) out_ << ", " << n << " tasks deep";
         out_ << (w.waits.load(relaxed) ? ", asleep in a wait\n" : "\n");
       } else if (parked(i)) {
         ++asleep;
-      } else if (!w.waits.load(relaxed) && (!w.spare || w.on_duty.load(relaxed) == duty::on)) {
+      } else if (!w.waits.load(relaxed) && w.on_duty.load(relaxed) == duty::on) {
         ++awake;
       }
     }

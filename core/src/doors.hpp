@@ -34,6 +34,7 @@ class doors {
     phase_.store(p, relaxed);
     A::fence_seq_cst();  // [close] ↔ enter
   }
+  void open() noexcept { phase_.store(phase::running, relaxed); }  // again; those who find it closed yet are refused
   phase now() const noexcept { return phase_.load(relaxed); }
   bool closed() const noexcept { return now() != phase::running; }  // a hint, unless fenced by the caller
 

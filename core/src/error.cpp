@@ -64,6 +64,15 @@ void throw_system_error(int e, const char* what) {
 #endif
 }
 
+error system_failure(int e, const char* what) noexcept {
+#if WEIR_EXCEPTIONS
+  return {errc::failed, std::make_exception_ptr(std::system_error(e, std::generic_category(), what))};
+#else
+  static_cast<void>(e), static_cast<void>(what);
+  return errc::failed;
+#endif
+}
+
 void throw_invalid_argument(const char* what) {
 #if WEIR_EXCEPTIONS
   throw std::invalid_argument(what);

@@ -41,9 +41,14 @@ namespace detail {
 template <class A, unsigned MaxSlots = 1024>
 class idle_state {
  public:
-  explicit idle_state(unsigned slots)
-      : words_((slots + 63) / 64), floor_(A::asymmetric() ? 0 : 2) {
+  explicit idle_state(unsigned slots = 64) : floor_(A::asymmetric() ? 0 : 2) {
+    cover(slots);
     hint_.store(floor_, relaxed);
+  }
+  /// Slots below n may park from now on. A publisher that does not see it yet has published before their first look at the
+  /// queues [hint] [dekker].
+  void cover(unsigned n) noexcept {
+    if ((n + 63) / 64 > words_.load(relaxed)) words_.store((n + 63) / 64, relaxed);
   }
 
   // ---- publishers ----
@@ -60,7 +65,7 @@ class idle_state {
   /// Claims a sleeper to wake, the lowest first, so that the load stays on few workers; -1: there is none. It counts
   /// as searching from now on; the caller must unpark it. `avoid` is taken only if there is no other.
   int claim(bool for_forks = false, int avoid = -1) noexcept {
-    for (std::size_t i = 0; i < words_; ++i) {
+    for (std::size_t i = 0, e = words_.load(relaxed); i < e; ++i) {
       std::uint64_t seen = parked_[i].load(relaxed);
       if (for_forks) seen &= ~napping_[i].load(relaxed);
       if (avoid >= 0 && i == static_cast<std::size_t>(avoid) / 64) seen &= ~(std::uint64_t{1} << (avoid % 64));
@@ -84,13 +89,13 @@ class idle_state {
   }
 
   bool any_parked() const noexcept {
-    for (std::size_t i = 0; i < words_; ++i)
+    for (std::size_t i = 0, e = words_.load(relaxed); i < e; ++i)
       if (parked_[i].load(relaxed) != 0) return true;
     return false;
   }
   /// Parked workers that fork work may wake.
   bool any_hungry() const noexcept {
-    for (std::size_t i = 0; i < words_; ++i)
+    for (std::size_t i = 0, e = words_.load(relaxed); i < e; ++i)
       if ((parked_[i].load(relaxed) & ~napping_[i].load(relaxed)) != 0) return true;
     return false;
   }
@@ -155,7 +160,7 @@ class idle_state {
   friend class diagnosis;
   using bits = typename A::template atomic<std::uint64_t>;
   alignas(cache_line) typename A::template atomic<std::uint32_t> hint_{0};
-  const std::size_t words_;
+  typename A::template atomic<std::uint32_t> words_{0};
   const std::uint32_t floor_;
   // Together: whoever wakes one needs all of them.
   alignas(cache_line) typename A::template atomic<std::uint32_t> searching_{0};

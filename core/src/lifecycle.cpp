@@ -76,6 +76,8 @@ void core::resume() noexcept {
   lower(attention::paused);
   os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
   wake_all();
+  for (unsigned i = 0, e = slot_count(); i < e; ++i)  // off duty, with what was bound to it before
+    if (slot(i)->has_mail.load(relaxed)) slot(i)->bed.unpark();
 }
 
 // ---- shutdown ----
@@ -168,24 +170,6 @@ report core::make_report(bool complete) const {
   return r;
 }
 
-void core::stop_threads() noexcept {
-  raise(attention::stop);
-  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
-  wake_all();
-  for (std::size_t i = 0;; ++i) {  // no list of them: there may be no memory for it
-    worker* w = nullptr;
-    {
-      const std::lock_guard lock(spare_mutex_);
-      stopping_ = true;
-      while (i < owned_.size() && (owned_[i]->unstarted || std::exchange(owned_[i]->joined, true))) ++i;
-      if (i == owned_.size()) break;
-      w = owned_[i].get();
-    }
-    w->bed.unpark();
-    thread_join(w->thread);
-  }
-}
-
 // One caller leads, the others wait for its report.
 template <class Finish>
 report core::shut_down(time_point until, Finish finish) {
@@ -214,7 +198,7 @@ report core::shut_down(time_point until, Finish finish) {
   begin_close();
   const bool complete = finish();
   if (complete) {
-    stop_threads();
+    end_threads();
     std::exception_ptr ignored;
     flush(nullptr, ignored);  // stale tickets hold references
   }
@@ -282,7 +266,7 @@ void core::hand_off() noexcept {
     const std::lock_guard lock(spare_mutex_);
     crew_.orphan();  // from here on no spare is started
     for (auto& w : owned_)
-      if (!w->unstarted && !w->joined) thread_detach(w->thread), w->joined = true;
+      if (std::exchange(w->has_thread, false)) thread_detach(w->thread);
   }
   rest_.enlist();  // for good: the last one to end something shall tell
   resume();

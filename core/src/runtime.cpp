@@ -48,7 +48,7 @@ void report_unhandled(core* c, std::exception_ptr e, const char* name) noexcept 
   if (c == nullptr && w != nullptr) c = &w->owner;
   task_info info;
   info.name = name != nullptr ? name : w != nullptr ? w->current_name.load(relaxed) : nullptr;
-  info.worker = w != nullptr && c == &w->owner ? static_cast<int>(w->index) : -1;
+  info.worker = w != nullptr && c == &w->owner ? static_cast<int>(w->number) : -1;
   if (c != nullptr) info.context = c->opts.context;
   if (c != nullptr && c->opts.on_unhandled != nullptr) return c->opts.on_unhandled(info, std::move(e));  // throws: terminate
   static atomic<std::int64_t> next{0};  // one line a second
@@ -70,7 +70,7 @@ void report_unhandled(core* c, std::exception_ptr e, const char* name) noexcept 
 
 unsigned current_workers() noexcept {
   worker* const w = worker::current();
-  return w != nullptr ? w->owner.worker_count : 0;
+  return w != nullptr ? w->owner.active_workers() : 0;
 }
 
 }  // namespace detail
@@ -102,6 +102,8 @@ result<runtime_ptr> runtime::create(options o) noexcept {
   return errc::failed;
 }
 
+status runtime::resize(unsigned n) { return core_->resize(n); }
+status runtime::restart() { return core_->restart(); }
 void runtime::pause() noexcept { core_->pause(); }
 void runtime::resume() noexcept { core_->resume(); }
 bool runtime::wait_idle(time_point until) {
@@ -111,7 +113,7 @@ bool runtime::wait_idle(time_point until) {
 report runtime::drain(time_point until) { return core_->drain(until); }
 report runtime::abort(std::function<void(task_fn&&)> sink) { return core_->abort(std::move(sink)); }
 snapshot runtime::metrics() const { return core_->metrics(); }
-unsigned runtime::workers() const noexcept { return core_->worker_count; }
+unsigned runtime::workers() const noexcept { return core_->active_workers(); }
 
 executor_ref here() noexcept {
   detail::worker* const w = detail::worker::current();
@@ -120,7 +122,7 @@ executor_ref here() noexcept {
 
 int this_task::worker() noexcept {
   detail::worker* const w = detail::worker::current();
-  return w != nullptr ? static_cast<int>(w->index) : -1;
+  return w != nullptr ? static_cast<int>(w->number) : -1;
 }
 
 std::string snapshot::prometheus() const {

@@ -36,7 +36,7 @@ outcome submit_job(core& c, const job& j, patience p) noexcept {
 outcome admit(core& c, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
   if (c.dead()) return outcome_of(errc::stopped);
   if (o != nullptr) {
-    if (o->worker >= static_cast<int>(c.worker_count) || o->worker < -1 || o->prio > lane::low) return outcome_of(errc::invalid);
+    if (o->worker >= static_cast<int>(c.active_workers()) || o->worker < -1 || o->prio > lane::low) return outcome_of(errc::invalid);
     if (o->stop.stop_requested()) return outcome_of(errc::cancelled);
     if (o->start_by != time_point::max() && clock_type::now() > o->start_by) return outcome_of(errc::expired);
     a.prio = o->prio;
@@ -62,9 +62,14 @@ outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noe
   bool queued = false;
   WEIR_TRY {
     if (a.target >= 0) {
-      worker& to = *c.slot(static_cast<unsigned>(a.target));
+      worker& to = *c.numbered(static_cast<unsigned>(a.target));
       {
-        const std::lock_guard lock(to.mail_mutex);
+        std::unique_lock lock(to.mail_mutex);
+        if (!to.mail_open) {  // resize() has let it go
+          lock.unlock();
+          unadmit(c, a, n);
+          return outcome_of(errc::invalid);
+        }
         for (std::size_t i = 0; i < n; ++i) {
           to.mail.push_back(jobs[i]);
           to.mail.back().tagged_ops |= a.tag;

@@ -326,7 +326,7 @@ outcome node_wait(task_node& n, time_point until) noexcept {
     for (const running_nodes::entry* r = w->running.top(); r != nullptr; r = r->outer)
       if (r->node == &n) return outcome_of(errc::starved);  // a task that waits for itself
   // Bound to a worker that is in the middle of this very wait: it could never start.
-  if (w != nullptr && &w->owner == &c && bound_to(n) == static_cast<std::int32_t>(w->index) &&
+  if (w != nullptr && &w->owner == &c && bound_to(n) == static_cast<std::int32_t>(w->number) &&
       states::is_unstarted(n.state))
     return outcome_of(errc::starved);
   // Short: the usual task is over within a wake-up's time.
@@ -344,7 +344,7 @@ outcome node_wait(task_node& n, time_point until) noexcept {
       if (ns != forever) return park(ns);
       for (std::int64_t slice = 1'000'000;; slice = std::min<std::int64_t>(slice * 2, 100'000'000)) {
         if (park(slice)) return true;
-        starved = states::is_unstarted(n.state) && c.slot(static_cast<unsigned>(bound))->waits.load(relaxed);
+        starved = states::is_unstarted(n.state) && c.numbered(static_cast<unsigned>(bound))->waits.load(relaxed);
         if (starved) return true;
       }
     });

@@ -43,10 +43,11 @@ std::int64_t until_ns(time_point t) noexcept {
   return t <= now ? 0 : std::chrono::duration_cast<std::chrono::nanoseconds>(t - now).count() + 1;
 }
 
-worker::worker(core& c, unsigned i, bool is_spare)
+worker::worker(core& c, unsigned i, unsigned n)
     : owner(c),
       index(i),
-      spare(is_spare),
+      number(n),
+      spare(n >= first_spare),
       local_producer(c.local),
       normal_consumer(c.lanes[static_cast<std::size_t>(lane::normal)]),
       local_consumer(c.local),
@@ -58,10 +59,10 @@ void worker::main(int cpu) noexcept {
   this_worker = this;
   heap.adopt();
   thread_settle(cpu);
-  if (owner.opts.on_thread_start != nullptr) owner.opts.on_thread_start(static_cast<int>(index));
-  if (spare) wait_for_duty();
+  if (owner.opts.on_thread_start != nullptr) owner.opts.on_thread_start(static_cast<int>(number));
+  wait_for_duty();
   loop();
-  if (owner.opts.on_thread_stop != nullptr) owner.opts.on_thread_stop(static_cast<int>(index));
+  if (owner.opts.on_thread_stop != nullptr) owner.opts.on_thread_stop(static_cast<int>(number));
   stop_hub::forget(recent_hub);
   heap.abandon();
   this_worker = nullptr;
@@ -71,8 +72,15 @@ void worker::main(int cpu) noexcept {
 void worker::loop() noexcept {
   for (;;) {
     const std::uint32_t bits = owner.attention_bits();
+    if ((bits & attention::stop) != 0) [[unlikely]] return;
+    if (on_duty.load(relaxed) != duty::on) [[unlikely]] {
+      drains.store(false, relaxed);
+      hand_claimed_back();
+      owner.tell_if_asked();
+      wait_for_duty();
+      continue;
+    }
     if (bits != 0) [[unlikely]] {
-      if ((bits & attention::stop) != 0) return;
       if ((bits & attention::paused) != 0) {
         if (owner.halted_.load(relaxed)) hand_claimed_back();  // for flush()
         search();
@@ -80,12 +88,6 @@ void worker::loop() noexcept {
       }
       // A single claimed job has nobody who looks after it: it starts first.
       if ((claimed.owner_empty() || claimed.owner_hides()) && attend(bits)) continue;
-    }
-    if (spare && on_duty.load(relaxed) != duty::on) [[unlikely]] {
-      hand_claimed_back();
-      owner.tell_if_asked();
-      wait_for_duty();
-      continue;
     }
     job j;
     if (claimed.pop(j)) {
@@ -368,11 +370,11 @@ void worker::search() noexcept {
   for (;;) {
     // Who drains tiny tasks goes on looking for them; all others leave that to him.
     const bool incumbent = drains.load(relaxed) && !senior_drains();
-    const bool may_spin = incumbent || (owner.idle.searchers() <= (owner.worker_count + 1) / 2 && !somebody_drains());
+    const bool may_spin = incumbent || (owner.idle.searchers() <= (owner.active_workers() + 1) / 2 && !somebody_drains());
     const std::uint64_t t0 = ticks(), spin_end = t0 + (may_spin ? spin_ : 0);
     for (unsigned n = 0;; ++n) {
       const std::uint32_t bits = owner.attention_bits();
-      if ((bits & attention::stop) != 0 || (spare && on_duty.load(relaxed) != duty::on)) return leave_search();
+      if ((bits & attention::stop) != 0 || on_duty.load(relaxed) != duty::on) return leave_search();
       if ((bits & attention::paused) != 0) break;
       if (!claimed.owner_empty()) return leave_search();  // a pause came between the claim and the start
       const std::uint64_t now = ticks();
@@ -404,15 +406,22 @@ void worker::wait_for_duty() noexcept {
     const duty d = on_duty.load(acquire);  // [duty] ← vacate, occupy
     if (d == duty::on) return;
     if (d == duty::dismissed) {
-      on_duty.store(duty::none, relaxed);
-      owner.spare_is_free(*this);
+      duty seen = d;  // a resize may want it back by now
+      if (on_duty.compare_exchange_strong(seen, duty::none, relaxed, relaxed) && spare) owner.spare_is_free(*this);  // [duty]
       continue;
     }
+    if ((owner.attention_bits() & attention::paused) == 0 && take_mail(false)) continue;  // accepted while it was on duty
+    owner.tell_if_asked();
     bed.park();
   }
 }
 
-// A spare that goes off duty keeps nothing that others wait for.
+void worker::open_mail(bool yes) noexcept {
+  const std::lock_guard lock(mail_mutex);
+  mail_open = yes;
+}
+
+// Who goes off duty keeps nothing that others wait for.
 void worker::hand_claimed_back() noexcept {
   job j;
   while (claimed.pop(j)) {

@@ -17,14 +17,14 @@ namespace weir {
 inline namespace v0 {
 namespace detail {
 
-// A spare: waits for work, stands in for a worker, or is to go off duty.
+// Waits to be needed, works, or is to go off duty: spares, and workers that a smaller runtime does not need.
 enum class duty : std::uint8_t { none, on, dismissed };
 
 using running_nodes = running_list<os_atomics, task_node>;  // those that have a node
 
 class worker final : public worker_base {
  public:
-  worker(core& c, unsigned index, bool spare);
+  worker(core& c, unsigned index, unsigned number);
   ~worker() { stop_hub::forget(recent_hub); }
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
@@ -52,7 +52,8 @@ class worker final : public worker_base {
   }
   static constexpr std::int64_t vacate_after_ns = 50'000;  // P14
 
-  void wait_for_duty() noexcept;  // spares
+  void wait_for_duty() noexcept;
+  void open_mail(bool yes) noexcept;
   void hand_claimed_back() noexcept;
   void join_stolen(fork_deque::index h, fork_job& j) noexcept;
   void answer_bell() noexcept;
@@ -64,7 +65,8 @@ class worker final : public worker_base {
   void count_end(outcome o) noexcept { ended[o].add(); }
 
   core& owner;
-  const unsigned index;
+  const unsigned index;   // its slot
+  const unsigned number;  // what users call it: 0, 1, …; spares count from first_spare
   const bool spare;
   parker<os_atomics> bed;
   atomic<bool> roused{false};  // a waker claimed this worker among the idle and has counted it as searching
@@ -77,11 +79,11 @@ class worker final : public worker_base {
   running_nodes running;
   atomic<const char*> current_name{nullptr};
   pthread_t thread{};
-  bool unstarted = false, joined = false;      // under spare_mutex_
+  bool has_thread = false;                // under spare_mutex_: a thread that nobody has joined yet
   atomic<std::uint64_t> looked{0};        // ticks: its last look at the queues, while it drains
   atomic<bool> drains{false};             // takes tiny tasks in batches: looks at the queues every few microseconds
   atomic<duty> on_duty{duty::none};
-  atomic<bool> waits{false};              // asleep in a wait: what is bound to it cannot start            // spares: stand in for a worker that sleeps in a wait
+  atomic<bool> waits{false};              // asleep in a wait: what is bound to it cannot start
 
   // Single-writer counters.
   alignas(cache_line) counter started, started_outside, submitted, ended[outcome_count];
@@ -90,7 +92,8 @@ class worker final : public worker_base {
   atomic<std::uint32_t> follower{no_follower};  // who waits for a job that this worker stole
 
   mutex mail_mutex;
-  std::deque<job> mail;
+  std::deque<job> mail;        // under mail_mutex, and so is what may still come
+  bool mail_open = true;
   atomic<bool> has_mail{false};
 
  private:

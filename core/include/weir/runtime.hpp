@@ -110,11 +110,22 @@ class runtime {
     for (unsigned i = 0; i < workers(); ++i) {
       task_options o;
       o.worker = static_cast<int>(i);
-      if (status s = submit(std::decay_t<F>(f), o); !s) return s;
+      if (status s = submit(std::decay_t<F>(f), o); !s) {
+        if (s.error().code == errc::invalid && i >= workers()) break;  // resized meanwhile
+        return s;
+      }
     }
     return {};
   }
 
+  /// From now on n workers, 1 to 1024 with the spares; growing takes effect at once. A worker that is let go finishes its
+  /// task and what was submitted to it by number, and gives back what it had claimed. Workers beyond the first ones are
+  /// not pinned. Does not block. Errors: invalid (n out of range), stopped (draining or stopped), failed (a thread
+  /// cannot be had, with the cause: the runtime runs with as many workers as it could get).
+  WEIR_API status resize(unsigned n);
+  /// Opens a runtime again after drain() or abort() has returned a complete report; counters go on. Errors: invalid
+  /// (not shut down, or not completely), failed (a thread cannot be had: it stays shut down).
+  WEIR_API status restart();
   /// Workers finish what they run and take nothing new until resume().
   WEIR_API void pause() noexcept;
   WEIR_API void resume() noexcept;

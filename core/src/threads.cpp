@@ -1,0 +1,219 @@
+// The threads of a runtime: started, more or fewer of them, spares, ended, started again. Layer 5.
+#include "system.hpp"
+#include "worker.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+namespace {
+
+struct thread_start_arguments {
+  worker* w;
+  int cpu;
+};
+
+void* thread_main(void* p) noexcept {
+  auto* s = static_cast<thread_start_arguments*>(p);
+  worker* const w = s->w;
+  const int cpu = s->cpu;
+  delete s;
+  w->main(cpu);
+  return nullptr;
+}
+
+}  // namespace
+
+// 0 or an errno. The thread is called "NAME/w0", cut so that the number survives.
+int core::start_thread(worker& w) noexcept {
+  const int cpu = w.number < plan_.size() ? plan_[w.number] : -1;
+  auto* s = new (std::nothrow) thread_start_arguments{&w, cpu};
+  if (s == nullptr) return ENOMEM;
+  char tail[12], name[16];
+  const int n = std::snprintf(tail, sizeof tail, "/%c%u", w.spare ? 's' : 'w', w.spare ? w.number - first_spare : w.number);
+  std::snprintf(name, sizeof name, "%.*s%s", 15 - n, opts.name != nullptr ? opts.name : "weir", tail);
+  crew_.joins();
+  const int e = thread_start(w.thread, name, opts.stack_size, &thread_main, s);
+  if (e != 0) {
+    crew_.never_joined();
+    delete s;
+  }
+  w.has_thread = e == 0;
+  return e;
+}
+
+// Throws std::bad_alloc.
+worker& core::add_worker(unsigned number) {
+  owned_.reserve(owned_.size() + 1);
+  const unsigned index = slot_count();
+  owned_.push_back(std::make_unique<worker>(*this, index, number));
+  worker& w = *owned_.back();
+  if (!w.spare) by_number_.add(number, w);
+  idle.cover(index + 1);  // before anybody can see it park
+  slots_.add(index, w);
+  return w;
+}
+
+void core::start() {
+  asymmetric_fences();
+  ticks_per_ns();
+  const bool first = registered_cores() == 0;
+  plan_ = pin_plan(topo, initial_workers, static_cast<pin_mode>(opts.pin), first);
+  for (unsigned i = 0; i < initial_workers; ++i) add_worker(i).on_duty.store(duty::on, relaxed);
+  active_.store(initial_workers, relaxed);
+  register_core(*this);
+  if (const int e = start_all(); e != 0) {
+    unregister_core(*this);
+    throw_system_error(e, "weir: cannot start worker thread");
+  }
+}
+
+// Starts every worker on duty. An errno: none of them runs.
+int core::start_all() noexcept {
+  for (unsigned i = 0; i < active_.load(relaxed); ++i)
+    if (const int e = start_thread(*by_number_.at(i)); e != 0) {
+      end_threads();
+      return e;
+    }
+  return 0;
+}
+
+void core::end_threads() noexcept {
+  raise(attention::stop);
+  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
+  wake_all();
+  for (std::size_t i = 0;; ++i) {  // no list of them: there may be no memory for it
+    worker* w = nullptr;
+    {
+      const std::lock_guard lock(spare_mutex_);
+      stopping_ = true;
+      while (i < owned_.size() && !std::exchange(owned_[i]->has_thread, false)) ++i;
+      if (i == owned_.size()) break;
+      w = owned_[i].get();
+    }
+    w->bed.unpark();
+    thread_join(w->thread);
+  }
+}
+
+// ---- spares ----
+
+// A worker has slept in a wait for a while: a spare may take what it would have taken. The spare counts as parked, so a
+// publisher wakes it when there is work, and if there is some now it is woken at once. Null: no spare to be had.
+worker* core::vacate() noexcept {
+  worker* s = nullptr;
+  {
+    const std::lock_guard lock(spare_mutex_);
+    if (stopping_ || crew_.orphaned()) return nullptr;
+    if (!idle_spares_.empty()) {
+      s = idle_spares_.back();
+      idle_spares_.pop_back();
+    } else {
+      if (spares_ == opts.max_spares || slot_count() == max_slots) return nullptr;
+      WEIR_TRY {
+        idle_spares_.reserve(spares_ + 1);  // so that spare_is_free() needs no memory
+        s = &add_worker(first_spare + spares_);
+      }
+      WEIR_CATCH_ALL { return nullptr; }
+      ++spares_;
+    }
+    if (!s->has_thread && start_thread(*s) != 0) {  // P29: nothing is lost, the worker simply stays without a stand-in
+      idle_spares_.push_back(s);
+      return nullptr;
+    }
+  }
+  s->on_duty.store(duty::on, release);  // [duty] → wait_for_duty
+  s->bed.unpark();
+  return s;
+}
+
+void core::occupy(worker& s) noexcept {
+  s.on_duty.store(duty::dismissed, release);  // [duty]
+  s.bed.unpark();
+  if (idle.claim_one(s.index)) rouse(s);  // it may sleep among the idle
+}
+
+void core::spare_is_free(worker& s) noexcept {
+  const std::lock_guard lock(spare_mutex_);
+  idle_spares_.push_back(&s);
+}
+
+// ---- more or fewer workers ----
+
+// A worker that is let go finishes its task and what is bound to it, hands the rest back and waits off duty. Threads are kept:
+// growing again costs a wake-up.
+status core::resize(unsigned n) {
+  if (dead()) return errc::stopped;
+  if (n == 0 || n > max_slots) return errc::invalid;
+  const std::lock_guard life(life_mutex_);
+  if (closed() || crew_.orphaned()) return errc::stopped;
+  unsigned now = active_.load(relaxed);
+  for (; now > n; --now) {
+    worker& w = *by_number_.at(now - 1);
+    active_.store(now - 1, relaxed);
+    w.open_mail(false);  // first: what was accepted for it, it runs
+    occupy(w);
+  }
+  for (; now < n; ++now) {
+    worker* w = nullptr;
+    {
+      const std::lock_guard lock(spare_mutex_);
+      if (stopping_) return errc::stopped;
+      if (now == by_number_.count()) {
+        if (slot_count() == max_slots) return errc::invalid;  // spares have taken what is left
+        WEIR_TRY { add_worker(now); }
+        WEIR_CATCH_ALL { return weir::error{errc::failed, std::current_exception(), 1}; }
+      }
+      w = by_number_.at(now);
+      if (!w->has_thread)
+        if (const int e = start_thread(*w); e != 0) return system_failure(e, "weir: cannot start worker thread");
+    }
+    w->open_mail(true);
+    w->on_duty.store(duty::on, release);  // [duty] → wait_for_duty
+    w->bed.unpark();
+    active_.store(now + 1, relaxed);
+  }
+  return {};
+}
+
+// ---- once more ----
+
+// Everything that the shutdown has left is at rest: no thread, no job, no unfinished task. What is reset here is what the
+// shutdown set.
+status core::restart() {
+  if (dead()) return errc::stopped;
+  const std::lock_guard life(life_mutex_);
+  if (doors_.now() != phase::stopped || shutting_down_ || crew_.orphaned()) return errc::invalid;
+  {
+    const std::lock_guard lock(spare_mutex_);
+    stopping_ = false;
+    idle_spares_.clear();
+    for (auto& w : owned_) {
+      w->on_duty.store(!w->spare && w->number < active_.load(relaxed) ? duty::on : duty::none, relaxed);
+      if (w->spare) idle_spares_.push_back(w.get());  // has room for all
+    }
+  }
+  mail_left_.store(0, relaxed);
+  stale_tickets.store(0, relaxed);
+  attention_.store(0, relaxed);
+  halted_.store(false, relaxed);
+  refuse_children_.store(false, relaxed);
+  WEIR_TRY { stop_all = std::stop_source(); }
+  WEIR_CATCH_ALL { return weir::error{errc::failed, std::current_exception(), 1}; }
+  if (const int e = start_all(); e != 0) return system_failure(e, "weir: cannot start worker thread");
+  {
+    const std::lock_guard lock(lease_mutex_);
+    closed_ = false;
+    for (auto& l : leases_) l->credits.reopen();
+  }
+  doors_.open();
+  return {};
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir
