@@ -12,7 +12,6 @@
 //   [halt]     halt's heavy fence ↔ the workers' looks at attention_ between tasks: the fence only makes it prompt.
 //   [duty]     vacate's and occupy's stores ↔ wait_for_duty's load.
 //   [report]   shut_down's word ↔ those who wait for the leader's report.
-//   [rouse]    rouse's store ↔ rise's exchange: the waker has counted the worker as searching.
 //   [served]   a server's answer to a blocked submitter ↔ his acquire loads: the credits are his.
 #pragma once
 
@@ -134,8 +133,7 @@ class core {
       os_atomics::fence_seq_cst();  // [lane] ↔ take_lane
       raise(attention::lane_bit(l));
     }
-    os_atomics::light_fence();  // [hint] ↔ idle_state::prepare
-    if (const std::uint32_t h = idle.hint(); h != 0) [[unlikely]] wake_if_needed(h);
+    if (const std::uint32_t h = idle.published(); h != 0) [[unlikely]] wake_if_needed(h);
   }
   bool post(const job& j) noexcept;  // a ticket whose task is admitted already; false: no memory
   void wake_if_needed(std::uint32_t hint) noexcept;
@@ -143,7 +141,6 @@ class core {
   int slot_here() const noexcept;  // of the worker that is pinned to the caller's processor; -1: none
   bool wake_one(bool for_forks = false) noexcept;
   void wake_all() noexcept;
-  void rouse(worker& w) noexcept;  // after it was claimed among the idle
   void mail_taken() noexcept;
   void deliver(worker& w) noexcept;  // there is mail for it
   void raise(std::uint32_t bit) noexcept {

@@ -134,10 +134,10 @@ class diagnosis {
   void one(const worker& w) noexcept {
     const std::uint64_t begun = w.started.get(), over = ended(w);
     out_ << "  " << (w.spare ? "s" : "w") << (w.spare ? w.number - first_spare : w.number) << " (slot " << w.index << ") "
-         << doing(w) << "\n    bed " << bed_name(w) << ", roused " << w.roused.load(relaxed) << ", waits " << w.waits.load(relaxed)
+         << doing(w) << "\n    bed " << bed_name(w) << ", roused " << w.bed.roused() << ", waits " << w.waits.load(relaxed)
          << ", drains " << w.drains.load(relaxed) << ", duty " << static_cast<std::uint32_t>(w.on_duty.load(relaxed)) << ", inspected "
          << w.running.inspectors() << ", follower ";
-    if (const std::uint32_t f = w.follower.load(relaxed); f == worker::no_follower) out_ << "none";
+    if (const std::uint32_t f = w.follows.who(); f == w.follows.nobody) out_ << "none";
     else out_ << f;
     out_ << ", mail " << w.has_mail.load(relaxed) << "\n    forks: ";
     deque(w.forks);

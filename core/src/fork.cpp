@@ -1,8 +1,6 @@
 // The slow half of fork_join: answering the bell, stealing, and waiting for a stolen job. Layer 5.
 //
-// Edges
-//   The end of a stolen job and the sleep of who waits for it: join_state.hpp.
-//   [bell]    see split_deque.hpp; here the waiter rings its thief's bell before it sleeps.
+// Edges: of the end of a stolen job and the sleep of who waits for it, in join_state.hpp; of the bell, in split_deque.hpp.
 #include "join_state.hpp"
 #include "worker.hpp"
 
@@ -32,10 +30,8 @@ bool fork_slow(worker_base& base, fork_deque::index h, fork_job&) noexcept {
 }
 
 void worker::answer_bell() noexcept {
-  forks.silence();
-  if (!forks.expose()) return;
-  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
-  if (const std::uint32_t f = follower.load(relaxed); f != no_follower) owner.slot(f)->bed.unpark();
+  if (!forks.answer_bell()) return;
+  if (const std::uint32_t f = follows.who(); f != follows.nobody) owner.slot(f)->bed.unpark();
   if (!owner.idle.searched() && owner.idle.any_hungry()) owner.wake_one(true);
 }
 
@@ -136,13 +132,10 @@ void worker::join_stolen(fork_deque::index h, fork_job& j) noexcept {
 
 void worker::sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept {
   if (!joins::fall_asleep(j.word, index)) return;
-  std::uint32_t nobody = no_follower;
-  const bool leads = thief.follower.compare_exchange_strong(nobody, index, relaxed, relaxed);
-  thief.forks.ring();
-  os_atomics::heavy_fence();  // [bell] ↔ push
-  if (!(leads && thief.forks.visible(base) && os_atomics::asymmetric()))
+  const bool leads = thief.follows.begin(index);
+  if (!(thief.forks.ring_and_look(base) && leads && os_atomics::asymmetric()))
     park_in_wait([&](std::int64_t ns) { return bed.park(ns); });
-  if (leads) thief.follower.store(no_follower, relaxed);
+  if (leads) thief.follows.end();
 }
 
 }  // namespace detail

@@ -20,9 +20,11 @@
 //   [dekker]  publish with a hint: enqueue, seq_cst fence, load searching_/parked_ ↔ park and leave_with_work: RMW on
 //             searching_/parked_, fence, re-check: either the publisher sees that nobody searches, or the one that
 //             stops searching sees the job.
-//   [watch]   begin_watch's RMW, a look at the claimed jobs ↔ claiming jobs, fence, watched(): either the watcher sees the
-//             jobs, or their claimer sees that nobody watches and wakes one. end_watch's caller looks again, too.
-//   [claim]   claim's fetch_and on parked_ ↔ the other claimers' and cancel's: one wake-up goes to one thread.
+//   [watch]   begin_watch's RMW, a look at the claimed jobs ↔ claiming jobs, should_wake's fence, watched(): either the watcher
+//             sees the jobs, or their claimer sees that nobody watches and wakes one. end_watch's caller looks again, too.
+//   [claim]   claim_one's fetch_and on parked_ ↔ prepare's fetch_or: whoever finds the bit clear came before the parker, whose
+//             fetch_or, with the fence behind it, acquires what was done before the claim. That is why stopping, resuming and
+//             mail for one worker need no fence. And one wake-up goes to one thread.
 //
 // Liveness: a publisher that wakes nobody saw a searcher, or no parked worker. The searcher's own re-check comes after
 // it left searching_ [dekker], so it sees the job or another thread has taken it; a worker that is neither searching
@@ -52,12 +54,16 @@ class idle_state {
   }
 
   // ---- publishers ----
-  /// After the job is in its queue and a light fence.
+  /// After the job is in its queue. 0: nothing is left to do, nobody sleeps.
+  std::uint32_t published() const noexcept {
+    A::light_fence();  // [hint] ↔ prepare
+    return hint();
+  }
   std::uint32_t hint() const noexcept { return hint_.load(relaxed); }
 
-  /// After hinted(): true when somebody should be woken, since nobody searches. Fenced.
+  /// After published() said otherwise, or jobs were claimed: true when somebody should be woken, since nobody searches. Fenced.
   bool should_wake() const noexcept {
-    A::fence_seq_cst();  // [dekker] ↔ park, leave_with_work
+    A::fence_seq_cst();  // [dekker] ↔ park, leave_with_work  [watch] ↔ begin_watch
     return searching_.load(relaxed) == 0 && any_parked();
   }
   bool searched() const noexcept { return searching_.load(relaxed) != 0; }
@@ -78,12 +84,13 @@ class idle_state {
     }
     return avoid >= 0 && !for_forks && claim_one(static_cast<unsigned>(avoid)) ? avoid : -1;
   }
-  /// Claims this sleeper; false: it is not parked, or another was quicker. The count follows the bit, never the other way
+  /// Claims this sleeper; false: it is not parked, or another was quicker. Then, if it parks later, it sees before it sleeps
+  /// what the caller did before: no fence is needed. The count follows the bit, never the other way
   /// round: a publisher that saw a searcher who turns out to be none would wake nobody. The sleeper cannot leave the
   /// search before it was counted, since it waits for the token that comes after.
   bool claim_one(unsigned id) noexcept {
     const std::uint64_t bit = std::uint64_t{1} << (id % 64);
-    if ((parked_[id / 64].fetch_and(~bit, relaxed) & bit) == 0) return false;  // [claim] [dekker]
+    if ((parked_[id / 64].fetch_and(~bit, release) & bit) == 0) return false;  // [claim] → prepare
     searching_.fetch_add(1, relaxed);                                          // [dekker]
     return true;
   }
@@ -118,9 +125,9 @@ class idle_state {
     const std::uint64_t bit = std::uint64_t{1} << (id % 64);
     if (nap) napping_[id / 64].fetch_or(bit, relaxed);
     else if ((napping_[id / 64].load(relaxed) & bit) != 0) napping_[id / 64].fetch_and(~bit, relaxed);
-    parked_[id / 64].fetch_or(bit, relaxed);  // [claim] [dekker]
+    parked_[id / 64].fetch_or(bit, relaxed);  // [dekker] [claim]
     searching_.fetch_sub(1, release);         // [dekker] ↔ should_wake
-    A::fence_seq_cst();  // [hint] a relax_hint() that overwrites our store sees our bit
+    A::fence_seq_cst();  // [claim] ← claim_one  [hint] a relax_hint() that overwrites our store sees our bit
     hint_.store(floor_ | 1, relaxed);
     A::heavy_fence();  // [hint] ↔ publish  [dekker]
   }
@@ -152,7 +159,7 @@ class idle_state {
     watchers_.fetch_sub(1, relaxed);  // [watch]
     raise_hint();
   }
-  /// Somebody watches: whoever claims jobs in bulk need not wake one for what it hides. Call after a seq_cst fence.
+  /// Somebody watches: whoever claims jobs in bulk need not wake one for what it hides. Call after should_wake().
   bool watched() const noexcept { return watchers_.load(relaxed) != 0; }
   static constexpr std::uint32_t watched_hint = 4;
 

@@ -9,7 +9,8 @@
 //
 // Edges
 //   [fifo]   enqueue ↔ take: moodycamel publishes an element with release and takes it with acquire (its own proof).
-//   [hint]   a publisher's light fence after enqueue ↔ the heavy fence before empty(): see idle.hpp.
+//
+// What was enqueued before idle_state::published() is there for empty() after prepare(): an edge of that file.
 #pragma once
 
 #include <weir/detail/job.hpp>

@@ -18,8 +18,7 @@ void core::run_entry(entry_job& e) {
     throw_errc(errc::stopped);
   }
   entries_.push(e);
-  os_atomics::light_fence();  // [hint] ↔ idle_state::prepare
-  if (idle.hint() != 0 && idle.should_wake()) wake_one();  // never left to a watcher
+  if (idle.published() != 0 && idle.should_wake()) wake_one();  // never left to a watcher
   for (const std::uint64_t end = ticks() + ticks_of(10'000); ticks() < end; cpu_relax())
     if (entries::is_over(e)) break;
   const auto park = [&e](std::int64_t ns) {
@@ -74,7 +73,6 @@ void core::pause() noexcept {
 void core::resume() noexcept {
   if (dead() || (attention_bits() & attention::paused) == 0 || halted_.load(relaxed)) return;
   lower(attention::paused);
-  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
   wake_all();
   for (unsigned i = 0, e = slot_count(); i < e; ++i)  // off duty, with what was bound to it before
     if (slot(i)->has_mail.load(relaxed)) slot(i)->bed.unpark();

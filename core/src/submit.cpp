@@ -188,17 +188,12 @@ bool core::post(const job& j) noexcept {
   return queued;
 }
 
-void core::rouse(worker& w) noexcept {
-  w.roused.store(true, release);  // [rouse] → rise
-  w.bed.unpark();
-}
-
 bool core::wake_one(bool for_forks) noexcept {
   worker* const w = worker::current_of(*this);
   // A worker that is pinned to the caller's processor would have to throw the caller off it first.
   const int i = idle.claim(for_forks, w == nullptr ? slot_here() : -1);
   if (i < 0) return false;
-  rouse(*slot(static_cast<unsigned>(i)));
+  slot(static_cast<unsigned>(i))->bed.rouse();
   if (w != nullptr) w->wakes.add();
   return true;
 }
@@ -206,8 +201,7 @@ bool core::wake_one(bool for_forks) noexcept {
 void core::deliver(worker& w) noexcept {
   os_atomics::fence_seq_cst();  // [mail] ↔ mail_taken
   raise(attention::mail);
-  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
-  if (idle.claim_one(w.index)) rouse(w);
+  if (idle.claim_one(w.index)) w.bed.rouse();
 }
 
 // The last letter is out: workers need not look for mail any more.
@@ -220,7 +214,7 @@ void core::mail_taken() noexcept {
 
 void core::wake_all() noexcept {
   for (unsigned i = 0, e = slot_count(); i < e; ++i)
-    if (idle.claim_one(i)) rouse(*slot(i));
+    if (idle.claim_one(i)) slot(i)->bed.rouse();
 }
 
 bool core::queues_empty() const noexcept {

@@ -84,7 +84,6 @@ int core::start_all() noexcept {
 
 void core::end_threads() noexcept {
   raise(attention::stop);
-  os_atomics::fence_seq_cst();  // [dekker] ↔ idle_state::prepare
   wake_all();
   for (std::size_t i = 0;; ++i) {  // no list of them: there may be no memory for it
     worker* w = nullptr;
@@ -134,7 +133,7 @@ worker* core::vacate() noexcept {
 void core::occupy(worker& s) noexcept {
   s.on_duty.store(duty::dismissed, release);  // [duty]
   s.bed.unpark();
-  if (idle.claim_one(s.index)) rouse(s);  // it may sleep among the idle
+  if (idle.claim_one(s.index)) s.bed.rouse();  // it may sleep among the idle
 }
 
 void core::spare_is_free(worker& s) noexcept {

@@ -217,9 +217,7 @@ bool worker::claim() noexcept {
   batch_start_ = now;
   if (n < most) full_since_ = 0;
   if (n > 1) {  // what is hidden behind the first needs somebody who looks after it
-    os_atomics::fence_seq_cst();  // [watch] ↔ begin_watch
-    if (!owner.idle.searched() && owner.idle.any_parked() && (!owner.idle.watched() || (n == most && worth_a_wake(now))))
-      owner.wake_one();
+    if (owner.idle.should_wake() && (!owner.idle.watched() || (n == most && worth_a_wake(now)))) owner.wake_one();
   }
   return true;
 }
@@ -489,10 +487,10 @@ bool worker::sleep(bool nap) noexcept {
 }
 
 // Awake, for whatever reason (tokens may be stale): takes itself back into the search, unless a waker has done that; then
-// it waits for that waker, who counts before he sets `roused`.
+// it waits for that waker.
 void worker::rise() noexcept {
   if (owner.idle.cancel(index)) return;
-  while (!roused.exchange(false, acquire)) bed.park();  // [rouse] ← core::rouse
+  bed.await_waker();
 }
 
 outcome worker::admit_children(std::size_t n) noexcept {

@@ -3,9 +3,10 @@
 #pragma once
 
 #include "core.hpp"
-#include "parker.hpp"
+#include "follower.hpp"
 #include "running_list.hpp"
 #include "run_queue.hpp"
+#include "sleeper.hpp"
 
 #include <weir/detail/worker.hpp>
 
@@ -68,8 +69,7 @@ class worker final : public worker_base {
   const unsigned index;   // its slot
   const unsigned number;  // what users call it: 0, 1, …; spares count from first_spare
   const bool spare;
-  parker<os_atomics> bed;
-  atomic<bool> roused{false};  // a waker claimed this worker among the idle and has counted it as searching
+  sleeper<os_atomics> bed;
   run_queue<os_atomics> claimed;
   inject_queue::producer local_producer;
   std::unique_ptr<inject_queue::producer> lane_producers[lane_count];
@@ -88,8 +88,7 @@ class worker final : public worker_base {
   // Single-writer counters.
   alignas(cache_line) counter started, started_outside, submitted, ended[outcome_count];
   counter rejected, steals, parks, wakes, forced;
-  static constexpr std::uint32_t no_follower = ~0u;
-  atomic<std::uint32_t> follower{no_follower};  // who waits for a job that this worker stole
+  follower<os_atomics> follows;  // who waits for a job that this worker stole
 
   mutex mail_mutex;
   std::deque<job> mail;        // under mail_mutex, and so is what may still come

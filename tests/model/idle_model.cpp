@@ -5,7 +5,7 @@
 #include "relacy.hpp"
 
 #include "idle.hpp"
-#include "parker.hpp"
+#include "sleeper.hpp"
 
 #include <weir/detail/split_deque.hpp>
 
@@ -50,10 +50,9 @@ class gate {
 
 template <class Self, unsigned Workers, unsigned Others>
 struct idlers : model::test<Self, Workers + Others> {
-  static constexpr const char* files = "idle.hpp; parker.hpp";
+  static constexpr const char* files = "idle.hpp; sleeper.hpp; parker.hpp";
   idle_state<A> idle{Workers};
-  parker<A> bed[Workers];
-  A::atomic<bool> roused[Workers];
+  sleeper<A> bed[Workers];
   one_queue queues[2];  // one a publisher
   A::atomic<unsigned> stop{0}, ended{0};
 
@@ -62,23 +61,17 @@ struct idlers : model::test<Self, Workers + Others> {
   // ---- as core does it ----
   void publish(unsigned from = 0) {
     queues[from].enqueue();
-    A::light_fence();
-    if (const std::uint32_t h = idle.hint(); h != 0 && h != idle_state<A>::watched_hint && idle.should_wake()) wake_one();
+    if (const std::uint32_t h = idle.published(); h != 0 && h != idle_state<A>::watched_hint && idle.should_wake()) wake_one();
   }
   bool wake_one(bool for_forks = false) {
     const int i = idle.claim(for_forks);
-    if (i >= 0) rouse(static_cast<unsigned>(i));
+    if (i >= 0) bed[i].rouse();
     return i >= 0;
-  }
-  void rouse(unsigned i) {
-    roused[i].store(true, release);
-    bed[i].unpark();
   }
   void stop_all() {
     stop.store(1, relaxed);
-    A::fence_seq_cst();
     for (unsigned i = 0; i < Workers; ++i)
-      if (idle.claim_one(i)) rouse(i);
+      if (idle.claim_one(i)) bed[i].rouse();
   }
   bool queues_empty() const { return queues[0].empty() && queues[1].empty(); }
   // ---- as worker does it ----
@@ -86,7 +79,7 @@ struct idlers : model::test<Self, Workers + Others> {
   bool find(unsigned) { return queues[0].take() || queues[1].take(); }
   void rise(unsigned me) {
     if (idle.cancel(me)) return;
-    while (!roused[me].exchange(false, acquire)) bed[me].park();
+    bed[me].await_waker();
   }
   void leave_search(unsigned me) {
     if (idle.leave_with_work() && model::keeps("leave: look again") && self().has_work(me)) wake_one();
@@ -107,12 +100,12 @@ struct idlers : model::test<Self, Workers + Others> {
       }
       idle.enter_search();
       for (;;) {
-        if (stop.load(relaxed) != 0) return leave_search(me);
+        if (stop.load(relaxed) != 0) return self().leave_search(me);
         if (self().find(me)) break;
         self().sleep(me);
         A::pause();
       }
-      leave_search(me);
+      self().leave_search(me);
       self().run(me);
     }
   }
@@ -213,8 +206,7 @@ struct idle_watch : idlers<idle_watch, 2, 1> {
     meets[me] = claims.fetch_add(1, relaxed) != 0;
     if (!meets[me]) return true;
     claimed.store(1, release);
-    A::fence_seq_cst();
-    if (model::keeps("claim: look after the rest") && !idle.watched() && !idle.searched() && idle.any_parked()) wake_one();
+    if (model::keeps("claim: look after the rest") && idle.should_wake() && !idle.watched()) wake_one();
     return true;
   }
   void sleep(unsigned me) {
@@ -256,7 +248,6 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
   static constexpr const char* fact = "a worker that rang and parked is woken by the next fork, or has seen it";
   static constexpr const char* files = "split_deque.hpp; idle.hpp; parker.hpp";
   static constexpr const char* steps = "park: re-check";
-  static constexpr auto modes = model::asymmetric_modes;  // without membarrier a fork may hide for the length of a leaf
   static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
   struct job {
     unsigned runs = 0;
@@ -269,7 +260,7 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
   bool find(unsigned me) {
     if (me == 0) return false;
     job* got = nullptr;
-    return forks.steal(got) == steal_outcome::stolen || forks.force(got) == steal_outcome::stolen;
+    return forks.steal(got) == steal_outcome::stolen || (A::asymmetric() && forks.force(got) == steal_outcome::stolen);
   }
   void sleep(unsigned me) {
     forks.ring();
@@ -282,17 +273,41 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
   }
   void thread(unsigned i) {
     if (i == 1) return idlers::work(1);
-    if (forks.push(0, &j)) {
-      forks.silence();
-      if (forks.expose()) {
-        A::fence_seq_cst();
-        if (!idle.searched() && idle.any_hungry()) wake_one(true);
-      }
-    }
+    if (forks.push(0, &j) && forks.answer_bell() && !idle.searched() && idle.any_hungry()) wake_one(true);
     both.pass();
   }
 };
 MODEL_ADD(idle_bell);
+
+// As worker::rise does when it finds itself claimed: the waker's count comes before the flag.
+struct idle_rouse : model::test<idle_rouse, 2> {
+  static constexpr const char* fact = "who was claimed goes on when its waker has said so, not for a token that was meant for something else";
+  static constexpr const char* files = "sleeper.hpp";
+  static constexpr const char* steps = "rouse: wait for the waker";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 50'000, .random = 50'000};
+  static constexpr auto modes = model::one_mode;
+  sleeper<A> bed;
+  model::plain<int> counted{0};
+  void thread(unsigned i) {
+    if (i == 0) {
+      for (int n = 1; n <= 2; ++n) {
+        if (model::keeps("rouse: wait for the waker")) bed.await_waker();
+        else bed.park();
+        MODEL_CHECK(counted.get() == n);
+        over.store(static_cast<unsigned>(n), release);
+      }
+      return;
+    }
+    bed.unpark();  // meant for something else
+    for (int n = 1; n <= 2; ++n) {
+      counted.set(n);
+      bed.rouse();
+      while (over.load(acquire) != static_cast<unsigned>(n)) A::pause();
+    }
+  }
+  A::atomic<unsigned> over{0};
+};
+MODEL_ADD(idle_rouse);
 
 struct parker_token : model::test<parker_token, 2> {
   static constexpr const char* fact = "a token is neither lost nor invented, and brings what its sender wrote";

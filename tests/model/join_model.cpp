@@ -1,6 +1,7 @@
 // join_state.hpp: a thief that finishes a stolen job, and its owner, whose frame the job lies in.
 #include "relacy.hpp"
 
+#include "follower.hpp"
 #include "join_state.hpp"
 #include "parker.hpp"
 
@@ -79,20 +80,15 @@ struct join_bell : model::test<join_bell, 2> {
   static constexpr model::effort work{.preemptions = 3, .bounded = 100'000, .random = 50'000};
   static constexpr auto modes = model::asymmetric_modes;
 
-  static constexpr std::uint32_t nobody = ~0u;
   split_deque<model_atomics, pointer_slot<model_atomics, int>, 2> forks;
-  model::atomic<std::uint32_t> follower{nobody}, taken{0};
+  follower<model_atomics> follows;
+  model::atomic<std::uint32_t> taken{0};
   parker<model_atomics> bed;
   int job = 0;
 
   void thief() {
-    if (forks.push(0, &job)) {
-      forks.silence();
-      if (forks.expose()) {
-        model_atomics::fence_seq_cst();
-        if (follower.load(relaxed) != nobody && model::keeps("bell: tell the follower")) bed.unpark();
-      }
-    }
+    if (forks.push(0, &job) && forks.answer_bell() && follows.who() != follows.nobody && model::keeps("bell: tell the follower"))
+      bed.unpark();
     while (taken.load(acquire) == 0) model_atomics::pause();
     const bool mine = forks.pop(0) || forks.reclaim(0);
     MODEL_CHECK(!mine);
@@ -102,20 +98,17 @@ struct join_bell : model::test<join_bell, 2> {
     int* got = nullptr;
     for (;;) {
       if (forks.steal(got) == steal_outcome::stolen || forks.force(got) == steal_outcome::stolen) break;
-      std::uint32_t seen = nobody;
-      follower.compare_exchange_strong(seen, 1, relaxed, relaxed);
+      follows.begin(1);
       bool visible = false;
       if (model::keeps("bell: ring before the look")) {
-        forks.ring();
-        model_atomics::heavy_fence();
-        visible = forks.visible();
+        visible = forks.ring_and_look();
       } else {
         visible = forks.visible();
         forks.ring();
       }
       if (visible) model_atomics::pause();
       else bed.park();
-      follower.store(nobody, relaxed);
+      follows.end();
     }
     MODEL_CHECK(got == &job);
     taken.store(1, release);

@@ -45,8 +45,7 @@ struct forks : model::test<Self, 1 + Thieves> {
         ++inlined;
         return;
       }
-      d.silence();
-      d.expose();
+      d.answer_bell();
     }
     stack[depth++] = next++;
   }

@@ -37,9 +37,9 @@ BUGS = {
         'while (!w.compare_exchange_weak(bits, bits | node_state::claimed, relaxed, relaxed));',
         'while (weir_sim_bug == 5 ? (torn_exchange(w, bits | node_state::claimed), false)\n'
         '                              : !w.compare_exchange_weak(bits, bits | node_state::claimed, relaxed, relaxed));'),
-    6: ('a waker that tells before it has counted', 'submit.cpp', 1,
-        '  w.roused.store(true, release);', '  if (weir_sim_bug == 6) w.bed.unpark();\n'
-        '  w.roused.store(true, release);\n  if (weir_sim_bug == 6) return;'),
+    6: ('a waker that tells before it has counted', 'sleeper.hpp', 1,
+        '    roused_.store(true, release);', '    if (weir_sim_bug == 6) this->unpark();\n'
+        '    roused_.store(true, release);\n    if (weir_sim_bug == 6) return;'),
     7: ('rest whose sums are taken in the wrong order', 'lifecycle.cpp', 1,
         '  const std::uint64_t ended = ended_sum();\n  return submitted_sum() == ended;',
         '  const std::uint64_t early = weir_sim_bug == 7 ? submitted_sum() : 0;\n'
@@ -57,6 +57,8 @@ BUGS = {
          'if (sleep(unpaid_ >= nap_after)) force_at', 'if (sleep(unpaid_ >= nap_after) || weir_sim_bug == 12) force_at'),
     13: ('a watch that ends without looking again', 'worker.cpp', 1,
          '|| somebody_drains()) return rise()', '|| (weir_sim_bug != 1 && weir_sim_bug != 13 && somebody_drains())) return rise()'),
+    14: ('a bell that is silenced although nothing was exposed', 'fork.cpp', 1,
+         '  if (!forks.answer_bell()) return;', '  if (weir_sim_bug == 14 ? (forks.silence(), !forks.expose()) : !forks.answer_bell()) return;'),
 }
 
 

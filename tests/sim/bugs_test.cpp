@@ -31,6 +31,7 @@ const mistake mistakes[] = {
     {11, "AGroupThatWakesWithoutAChangedWord", &cases::a_group_reports_its_first_error},
     {13, "AWatchThatEndsWithoutLookingAgain", &cases::a_task_may_wait_for_a_later_one},
     {12, "ASearchThatForgetsItsPatience", &cases::a_fork_under_a_long_leaf_is_found},
+    {14, "ABellThatIsSilencedAlthoughNothingWasExposed", &cases::two_forks_under_a_long_leaf_are_found},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

@@ -21,6 +21,7 @@ const named all[] = {
     CASE(a_fork_that_throws_ends_its_sibling_first),
     CASE(joins_in_one_frame_follow_each_other),
     CASE_WITH_MEMBARRIER(a_fork_under_a_long_leaf_is_found),
+    CASE_WITH_MEMBARRIER(two_forks_under_a_long_leaf_are_found),
     CASE(loops_cover_their_range),
     CASE(a_group_reports_its_first_error),
     CASE(a_group_keeps_its_limit),

@@ -25,6 +25,7 @@ void nested_joins_add_up();
 void a_fork_that_throws_ends_its_sibling_first();
 void joins_in_one_frame_follow_each_other();
 void a_fork_under_a_long_leaf_is_found();
+void two_forks_under_a_long_leaf_are_found();
 void loops_cover_their_range();
 
 // group.cpp

@@ -88,6 +88,19 @@ void a_fork_under_a_long_leaf_is_found() {
   });
 }
 
+// Both siblings and the leaf need each other, so the second fork must find its way to a worker while the first one's thief is
+// busy for good.
+void two_forks_under_a_long_leaf_are_found() {
+  weir::runtime rt(with_workers(3));
+  shared<int> together{0};
+  const auto meet = [&] {
+    together.fetch_add(1, std::memory_order_relaxed);
+    for (int i = 0; i < 20000 && together.load(std::memory_order_relaxed) < 3; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    HOLDS(together.load(std::memory_order_relaxed) == 3);
+  };
+  rt.run([&] { weir::fork_join([&] { weir::fork_join(meet, meet); }, meet); });
+}
+
 void loops_cover_their_range() {
   weir::runtime rt(with_workers(up_to(3)));
   std::array<shared<int>, 24> hits{};

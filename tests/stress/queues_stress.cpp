@@ -69,8 +69,7 @@ TEST_P(Queues, DequesOfOwnersThatStealFromEachOtherGiveEachJobOnce) {
         mine.items[h].taken = 0;
         mine.items[h].over = false;
         if (mine.d.push(h, &mine.items[h])) {
-          mine.d.silence();
-          mine.d.expose();
+          mine.d.answer_bell();
         }
         ++h;
         if (h > 1 && random.one_in(6)) {  // back and forth

@@ -161,7 +161,7 @@ TEST(Parker, MayBeDestroyedOnceItsOwnerHasTheToken) {
       go = true;
       raw->unpark();
     });
-    while (!go) {}
+    while (!go) std::this_thread::yield();
     ASSERT_TRUE(p->park());
     p.reset();
     waker.join();

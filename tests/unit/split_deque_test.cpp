@@ -78,6 +78,20 @@ TEST(SplitDeque, TellsTheNextPushThatTheBellRang) {
   EXPECT_EQ(d.push(1, &items[1]), always_rung());
 }
 
+TEST(SplitDeque, AnAnswerThatExposesNothingLeavesTheBellRung) {
+  deque d;
+  item items[2];
+  item* out = nullptr;
+  d.ring();
+  EXPECT_TRUE(d.push(0, &items[0]));
+  EXPECT_EQ(d.force(out), steal_outcome::stolen) << "between the push and the answer";
+  EXPECT_FALSE(d.answer_bell());
+  EXPECT_TRUE(d.rung()) << "somebody else may have rung, too, and sleep";
+  EXPECT_TRUE(d.push(1, &items[1]));
+  EXPECT_TRUE(d.answer_bell());
+  EXPECT_EQ(d.rung(), always_rung());
+}
+
 TEST(SplitDeque, ExposesTheOlderHalf) {
   deque d;
   item items[5];
@@ -267,8 +281,7 @@ void owner_and_thieves(unsigned thieves, int rounds) {
         items[h].taken = 0;
         items[h].over = false;
         if (d.push(h, &items[h]) && !d.full(h)) {
-          d.silence();
-          d.expose();
+          d.answer_bell();
         }
       }
       if (next() % 32 == 0) std::this_thread::yield();  // a long leaf: what is private must be forced
@@ -302,8 +315,7 @@ TEST(SplitDeque, AnswersAHungryThiefWhileTheOwnerGoesOn) {
         for (std::uint32_t h = 0; h < 4; ++h) {
           items[h].over = false;
           if (d.push(h, &items[h])) {
-            d.silence();
-            d.expose();
+            d.answer_bell();
           }
         }
         std::this_thread::yield();  // what is exposed and taken back at once is nobody's to steal

@@ -33,8 +33,11 @@
 //              owner's split_ of that epoch too, so a trap is never set for an epoch that it does not belong to.
 //   [trap]     pop's light fence ↔ force's heavy fence: either the owner's pop sees the trap, or the thief's load of
 //              head_ sees the pop.
-//   [bell] ↔ fork.cpp: push's light fence ↔ the heavy fence of whoever rang before it parks: either the push sees the bell, or
-//              the ringer's look at head_ sees the push. Otherwise the bell is a hint.
+//   [bell]     push's light fence ↔ the heavy fence of whoever rang before it parks (ring_and_look; idle_state::prepare):
+//              either the push sees the bell, or the ringer's look at head_ sees the push. In the same way a push that goes on to
+//              look for sleepers sees the ringer asleep, or he the push; where nobody can force he needs the exposure, so the
+//              fence comes after that. Of two who rang one may take all that the answer exposed; he rings again, and for the
+//              other that is a hint.
 //
 // Why force() is right. After the heavy fence every pop that did not see the trap is visible in head_ [trap]; a pop
 // that saw it goes through reclaim(), which begins a new epoch, so the commit fails. Hence at the commit the owner has
@@ -148,11 +151,28 @@ class split_deque {
   void silence() noexcept {
     if (A::asymmetric()) bell_.store(Capacity, relaxed);
   }
+  /// The owner's answer to a push that said so. True: something was exposed, and the owner looks for sleepers next.
+  bool answer_bell() noexcept {
+    silence();
+    if (!expose()) {  // forced out meanwhile: whoever else has rung, and now sleeps, is not answered yet
+      ring();
+      return false;
+    }
+    if (!A::asymmetric()) A::fence_seq_cst();  // [bell] ↔ ring_and_look, prepare; else the push's light fence does
+    return true;
+  }
 
   // ---- anybody ----
   /// Asks the owner to expose at its next push. Reads before it writes: a bell that has rung costs no cache line.
   void ring() noexcept {
     if (bell_.load(relaxed) != 0) bell_.store(0, relaxed);
+  }
+
+  /// For whoever is about to sleep: is there something at index >= lowest after all? If not, the next push sees the bell.
+  bool ring_and_look(index lowest = 0) noexcept {
+    ring();
+    A::heavy_fence();  // [bell] ↔ push, answer_bell
+    return visible(lowest);
   }
 
   struct always {
