@@ -160,7 +160,7 @@ report core::make_report(bool complete) const {
     if (w.started.get() <= ended) continue;
     task_info info;
     info.name = w.current_name.load(relaxed);
-    info.worker = static_cast<int>(i);
+    info.worker = static_cast<int>(w.number);
     info.context = opts.context;
     WEIR_TRY { r.still_running.push_back(info); }
     WEIR_CATCH_ALL { break; }  // no memory: the report names fewer
