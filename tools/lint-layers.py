@@ -13,7 +13,7 @@ from pathlib import Path
 # full name is there too. Within a layer a file may include its neighbours. core/README.md draws the same picture.
 LAYERS = {
     0: 'platform atomics hooked_atomics error options metrics futex throw topology topology_hwloc system sim_atomics',
-    1: 'job slab free_list task_node task_state join_state references',
+    1: 'job slab free_list task_node task_state join_state references presence',
     2: 'split_deque run_queue inject_queue timer_wheel',
     3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list counter slot_table crew doors',
     4: 'fork_slow',

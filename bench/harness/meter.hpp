@@ -7,6 +7,7 @@
 
 #include <allocations.hpp>
 
+#include <algorithm>
 #include <cstddef>
 
 namespace bench {
@@ -30,7 +31,7 @@ class meter {
     const std::size_t made = test::allocations() - made_, bytes = test::allocated_bytes() - bytes_;
     got_.tasks = tasks;
     got_.wall_s = wall;
-    got_.cpu_s = u.cpu;
+    got_.cpu_s = std::max(u.cpu, 0.0);  // of others that slept it is the difference of two roundings
     got_.voluntary = u.voluntary;
     got_.involuntary = u.involuntary;
     got_.allocations = static_cast<double>(made);

@@ -26,10 +26,14 @@ struct usage {
     return {cpu_seconds(who == RUSAGE_SELF ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID),
             static_cast<double>(r.ru_nvcsw), static_cast<double>(r.ru_nivcsw)};
   }
-  // Everybody but the calling thread.
+  // Everybody but the calling thread. Its own part is read before and after the process's: a switch of it between the
+  // two would otherwise be counted as one of the others', and a difference of two such readings could be negative.
   static usage others() noexcept {
-    const usage mine = now(RUSAGE_THREAD);
-    return now() - mine;
+    for (usage mine = now(RUSAGE_THREAD);;) {
+      const usage whole = now(), again = now(RUSAGE_THREAD);
+      if (mine.voluntary == again.voluntary && mine.involuntary == again.involuntary) return whole - again;
+      mine = again;
+    }
   }
   double switches() const noexcept { return voluntary + involuntary; }
   friend usage operator-(const usage& a, const usage& b) noexcept {

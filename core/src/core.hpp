@@ -22,6 +22,7 @@
 #include "entry_list.hpp"
 #include "idle.hpp"
 #include "inject_queue.hpp"
+#include "presence.hpp"
 #include "quiescence.hpp"
 #include "references.hpp"
 #include "slab.hpp"
@@ -63,12 +64,14 @@ struct lease {
   std::unique_ptr<inject_queue::producer> side[lane_count];  // the others, made when first used
   slab_heap heap;
   counter returned, rejected;
+  presence<os_atomics> call;  // of submit(), from the publication on
   stop_hub* recent_hub = nullptr;
 };
 
-// What workers look at between two tasks besides their queues.
+// What workers look at between two tasks besides their queues. leftovers: a drain gave up at its limit, and what comes to a queue
+// after that is stopped by whichever worker sees it.
 namespace attention {
-inline constexpr std::uint32_t stop = 1, paused = 2, closing = 4, entries = 8, quiesce = 16, blocked = 32, mail = 64;
+inline constexpr std::uint32_t stop = 1, paused = 2, entries = 8, quiesce = 16, blocked = 32, mail = 64, leftovers = 128;
 constexpr std::uint32_t lane_bit(lane l) noexcept { return 256u << static_cast<unsigned>(l); }
 inline constexpr std::uint32_t side_lanes = 256u | 1024u;
 }  // namespace attention
@@ -98,6 +101,9 @@ class core {
   void tell_if_asked() noexcept {   // after the count of an end, or of a submit that was taken back
     if (rest_.asked()) check_quiescent();
   }
+  bool has_leftovers() const noexcept;
+  void stop_leftovers() noexcept;
+  void leave_leftovers() noexcept;
   void pause() noexcept;
   void resume() noexcept;
   status resize(unsigned n);

@@ -99,7 +99,7 @@ class diagnosis {
     const struct {
       std::uint32_t bit;
       const char* name;
-    } names[] = {{attention::stop, " stop"},         {attention::paused, " paused"},   {attention::closing, " closing"},
+    } names[] = {{attention::stop, " stop"},         {attention::paused, " paused"},   {attention::leftovers, " leftovers"},
                  {attention::entries, " entries"},   {attention::quiesce, " quiesce"}, {attention::blocked, " blocked"},
                  {attention::mail, " mail"},         {attention::lane_bit(lane::high), " high"},
                  {attention::lane_bit(lane::low), " low"}};

@@ -17,6 +17,12 @@ void core::run_entry(entry_job& e) {
     undo_entry();
     throw_errc(errc::stopped);
   }
+  struct hold {  // the callable may destroy the runtime
+    core& c;
+    explicit hold(core& of) noexcept : c(of) { c.acquire_ref(); }
+    ~hold() { c.release_ref(); }
+    hold(const hold&) = delete;
+  } const until_the_end(*this);
   entries_.push(e);
   if (idle.published() != 0 && idle.should_wake()) wake_one();  // never left to a watcher
   for (const std::uint64_t end = ticks() + ticks_of(10'000); ticks() < end; cpu_relax())
@@ -136,6 +142,7 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
         if (w.mail.empty()) break;
         j = w.mail.front();
         w.mail.pop_front();
+        mail_taken();
       }
     }
   }
@@ -194,6 +201,7 @@ report core::shut_down(time_point until, Finish finish) {
     futex_wait(shutdown_word_, seen, until_ns(until));
   }
   begin_close();
+  lower(attention::leftovers);  // they are this caller's again
   const bool complete = finish();
   if (complete) {
     end_threads();
@@ -212,17 +220,32 @@ report core::shut_down(time_point until, Finish finish) {
   return r;
 }
 
+// After a drain that gave up: a child whose group had no place for it before, what a worker had claimed, what was accepted late.
+// Nobody else would end them, and their waiters would wait for ever.
+bool core::has_leftovers() const noexcept {
+  if ((attention_bits() & attention::leftovers) == 0) return false;
+  return !queues_empty() || mail_left_.load(relaxed) > 0;
+}
+void core::stop_leftovers() noexcept {
+  std::exception_ptr ignored;
+  flush(nullptr, ignored);
+}
+void core::leave_leftovers() noexcept {
+  raise(attention::leftovers);
+  wake_all();  // they look
+}
+
 // Nothing new starts, what runs is asked to stop, what is queued completes with `stopped`.
 void core::stop_at_limit() noexcept {
   halt();
-  std::exception_ptr ignored;
-  flush(nullptr, ignored);
+  stop_leftovers();
 }
 void core::halt() noexcept {
   halted_.store(true, relaxed);
   refuse_children_.store(true, relaxed);
   raise(attention::paused);
   os_atomics::heavy_fence();  // [halt]
+  wake_all();                 // who sleeps on claimed jobs hands them back
   rest_.look_again();         // a drain without a limit must stop what is handed back from now on
   request_stop();
 }
@@ -238,7 +261,7 @@ report core::drain(time_point until) {
       stop_at_limit();
       const time_point now = clock_type::now();
       if (wait_quiescent(now + std::chrono::milliseconds(now >= until ? 1 : 20))) return true;
-      if (now >= until) return false;
+      if (now >= until) return leave_leftovers(), false;
     }
   });
 }
@@ -284,6 +307,8 @@ void core::worker_left() noexcept {
 void core::release_ref() noexcept {
   if (!drop_references(refs_)) return;
   unregister_core(*this);
+  if (!dead())  // a task of theirs may be why the runtime goes
+    for (auto& l : leases_) l->call.wait_gone([] { thread_yield(); });
   delete this;
 }
 

@@ -16,10 +16,13 @@ outcome submit_job(core& c, const job& j, patience p) noexcept {
       if (l.credits.try_use()) [[likely]] {
         job counted = j;
         counted.tagged_ops |= 1;
+        l.call.enter();
         if (l.owner->lanes[static_cast<std::size_t>(lane::normal)].enqueue(l.producer, counted)) [[likely]] {
           c.published(lane::normal);
+          l.call.leave();
           return outcome_ok;
         }
+        l.call.leave();
         unadmit(c, admission{&l, 1, lane::normal, false, true, -1}, 1);
         return outcome_of(errc::failed);
       }
@@ -57,7 +60,21 @@ outcome admit(core& c, const task_options* o, patience p, admission& a, std::siz
   return n == 1 ? c.settle(*l, o, p) : c.admit_outside(*l, o, p, n);
 }
 
+namespace {
+struct call_of {
+  lease* l;
+  explicit call_of(const admission& a) noexcept : l(a.on_worker ? nullptr : static_cast<lease*>(a.place)) {
+    if (l != nullptr) l->call.enter();
+  }
+  ~call_of() {
+    if (l != nullptr) l->call.leave();
+  }
+  call_of(const call_of&) = delete;
+};
+}  // namespace
+
 outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noexcept {
+  const call_of inside(a);
   const auto lane_index = static_cast<std::size_t>(a.prio);
   bool queued = false;
   WEIR_TRY {

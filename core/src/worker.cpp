@@ -82,7 +82,7 @@ void worker::loop() noexcept {
     }
     if (bits != 0) [[unlikely]] {
       if ((bits & attention::paused) != 0) {
-        if (owner.halted_.load(relaxed)) hand_claimed_back();  // for flush()
+        if (hoards()) hand_claimed_back();  // for flush()
         search();
         continue;
       }
@@ -251,10 +251,13 @@ void worker::measure(std::uint64_t now) noexcept {
   if (tiny_batches_ % 64 == watch_after && !owner.idle.watched() && owner.idle.any_parked()) owner.wake_one();
 }
 
+// Claimed before a pause, and now the runtime is halted.
+bool worker::hoards() const noexcept { return owner.halted_.load(relaxed) && !claimed.owner_empty(); }
+
 bool worker::has_work(bool forks_too) const noexcept {
   const std::uint32_t bits = owner.attention_bits();
   if ((bits & attention::stop) != 0) return true;
-  if ((bits & attention::paused) != 0) return false;
+  if ((bits & attention::paused) != 0) return hoards() || owner.has_leftovers();
   if (has_mail.load(relaxed) || !owner.queues_empty()) return true;
   const std::uint64_t now = ticks();
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) {
@@ -373,7 +376,11 @@ void worker::search() noexcept {
     for (unsigned n = 0;; ++n) {
       const std::uint32_t bits = owner.attention_bits();
       if ((bits & attention::stop) != 0 || on_duty.load(relaxed) != duty::on) return leave_search();
-      if ((bits & attention::paused) != 0) break;
+      if ((bits & attention::paused) != 0) {
+        if (hoards()) return leave_search();  // loop() hands them back
+        if (owner.has_leftovers()) owner.stop_leftovers();
+        break;
+      }
       if (!claimed.owner_empty()) return leave_search();  // a pause came between the claim and the start
       const std::uint64_t now = ticks();
       if (incumbent) note_look(now);

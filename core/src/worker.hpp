@@ -110,6 +110,7 @@ class worker final : public worker_base {
   std::size_t take_source(unsigned source, std::size_t n) noexcept;
   void search() noexcept;
   bool has_work(bool forks_too) const noexcept;
+  bool hoards() const noexcept;
   bool steal_once(bool force_now) noexcept;
   void ring_all() noexcept;
   bool stuck(const worker& v, std::uint64_t now) const noexcept;

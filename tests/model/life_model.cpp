@@ -1,8 +1,9 @@
-// doors.hpp, crew.hpp, slot_table.hpp, references.hpp, counter.hpp: who may still come, who is there, who leaves last.
+// doors.hpp, crew.hpp, slot_table.hpp, references.hpp, presence.hpp, counter.hpp: who may still come, who is there, who leaves last.
 #include "relacy.hpp"
 
 #include "crew.hpp"
 #include "doors.hpp"
+#include "presence.hpp"
 #include "references.hpp"
 #include "slot_table.hpp"
 
@@ -164,5 +165,34 @@ struct references_dropped : model::test<references_dropped, 3> {
   void after() { MODEL_CHECK(gone == 1); }
 };
 MODEL_ADD(references_dropped);
+
+// The task that is submitted is the last that holds the runtime; its submitter still wakes somebody.
+struct caller_inside : model::test<caller_inside, 2> {
+  static constexpr const char* fact = "what a submitted task destroys is there until its submitter has left";
+  static constexpr const char* files = "presence.hpp";
+  static constexpr const char* steps = "presence: enter before the publication";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 20'000, .random = 20'000};
+  static constexpr auto modes = model::one_mode;
+  presence<model_atomics> call;
+  model::atomic<std::uint32_t> queue{0};
+  model::plain<int> core_state;
+  void before() { core_state.set(0); }
+  void thread(unsigned i) {
+    if (i == 0) {
+      const bool in_order = model::keeps("presence: enter before the publication");
+      if (in_order) call.enter();
+      queue.store(1, release);
+      if (!in_order) call.enter();
+      core_state.set(1);
+      call.leave();
+      return;
+    }
+    while (queue.load(acquire) == 0) model_atomics::pause();
+    call.wait_gone([] { model_atomics::pause(); });
+    core_state.set(-1);
+  }
+  void after() { MODEL_CHECK(core_state.get() == -1); }
+};
+MODEL_ADD(caller_inside);
 
 }  // namespace

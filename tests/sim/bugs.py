@@ -59,6 +59,10 @@ BUGS = {
          '|| somebody_drains()) return rise()', '|| (weir_sim_bug != 1 && weir_sim_bug != 13 && somebody_drains())) return rise()'),
     14: ('a bell that is silenced although nothing was exposed', 'fork.cpp', 1,
          '  if (!forks.answer_bell()) return;', '  if (weir_sim_bug == 14 ? (forks.silence(), !forks.expose()) : !forks.answer_bell()) return;'),
+    22: ('a worker that sleeps over what a drain has left', 'worker.cpp', 1,
+         'return hoards() || owner.has_leftovers();', 'return weir_sim_bug != 22 && (hoards() || owner.has_leftovers());'),
+    23: ('a drain that gives up and tells nobody', 'lifecycle.cpp', 1,
+         '  wake_all();  // they look', '  if (weir_sim_bug != 23) wake_all();'),
 }
 
 

@@ -39,6 +39,7 @@ void a_stop_token_ends_what_has_not_begun();
 // life.cpp
 void drain_against_submit();
 void drain_past_its_limit();
+void what_a_drain_left_is_stopped();
 void abort_against_submit();
 void abort_hands_out_what_did_not_run();
 void two_shut_down_at_once();
@@ -46,6 +47,7 @@ void pause_and_resume();
 void wait_idle_sees_rest();
 void children_are_drained();
 void the_destructor_on_an_own_worker();
+void a_task_owns_the_runtime();
 void run_from_outside();
 void run_against_drain();
 void a_runtime_in_a_runtime();

@@ -54,6 +54,27 @@ void drain_past_its_limit() {
   HOLDS(r.ran + r.stopped == static_cast<std::uint64_t>(accepted.load(std::memory_order_relaxed)));
 }
 
+// A drain gives up; whatever comes to a queue after that ends all the same, and nobody drains again.
+void what_a_drain_left_is_stopped() {
+  weir::runtime rt(with_workers(up_to(2)));
+  shared<int> begun{0};
+  weir::task_group g(rt, {.limit = 1, .cancel_on_error = false});
+  for (int i = 0; i < 3; ++i)
+    g.run([&] {
+      begun.fetch_add(1, std::memory_order_relaxed);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    });
+  weir::sim::thread late([&] {
+    auto h = rt.spawn([] { return 1; });
+    const auto r = h.get();
+    HOLDS(r || r.error().code == weir::errc::stopped);
+  });
+  static_cast<void>(rt.drain(weir::clock_type::now() + std::chrono::milliseconds(1)));
+  const weir::status s = g.wait();
+  HOLDS(s.has_value() == (begun.load(std::memory_order_relaxed) == 3));
+  late.join();
+}
+
 namespace {
 void abort_against(bool with_sink) {
   weir::runtime rt(with_workers(up_to(2)));
@@ -166,6 +187,15 @@ void children_are_drained() {
   HOLDS(rt.submit([&] { chain::link(ran, 2); }));
   const weir::report r = rt.drain();
   HOLDS(r.ran == 8 && ran.load(std::memory_order_relaxed) == 8);
+}
+
+// The submitter does not know that its task is the last that holds the runtime, and that it ends before submit() returns.
+void a_task_owns_the_runtime() {
+  auto rt = std::make_unique<weir::runtime>(with_workers(up_to(2)));
+  weir::runtime& there = *rt;
+  shared<int> ran{0};
+  HOLDS(there.submit([&ran, owner = std::move(rt)] { ran.fetch_add(1, std::memory_order_relaxed); }));
+  while (ran.load(std::memory_order_relaxed) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 void the_destructor_on_an_own_worker() {

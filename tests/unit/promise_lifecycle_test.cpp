@@ -197,6 +197,27 @@ TEST(DrainDeadline, InThePastStillCompletesWhenNothingIsLeft) {
   EXPECT_TRUE(r.still_running.empty());
 }
 
+// What had no place in a queue yet when the limit passed gets it later, and nobody drains again.
+TEST(DrainDeadline, WhatComesToAQueueAfterItEndsAsStopped) {
+  weir::runtime rt(with_workers(2));
+  gate release;
+  std::atomic<bool> begun{false}, second{false};
+  weir::task_group g(rt, {.limit = 1, .cancel_on_error = false});
+  g.run([&] {
+    begun = true;
+    release.wait();
+  });
+  g.run([&] { second = true; });
+  ASSERT_TRUE(eventually([&] { return begun.load(); }));
+  EXPECT_FALSE(rt.drain(weir::clock_type::now()).complete);
+  release.open();
+  const weir::status s = g.wait();
+  ASSERT_FALSE(s);
+  EXPECT_EQ(s.error().code, errc::stopped);
+  EXPECT_FALSE(second) << "past the limit nothing begins";
+  EXPECT_TRUE(rt.drain().complete);
+}
+
 // Two drains at once, one with a limit, one without: the limit stops what is queued whoever came first, and the other
 // one waits for the rest. Each accepted task is in one column of the report.
 void one_hasty_one_patient(bool hasty_first) {
@@ -453,6 +474,23 @@ TEST(OnAnOwnWorker, TheDestructorHandsOffAndEverythingAcceptedStillRuns) {
     submitted->open();
     ASSERT_TRUE(destroyed->wait_for(10s));
     EXPECT_TRUE(eventually([&] { return threads == 0 && ran == 101; })) << threads << " threads left, " << ran << " ran";
+  }
+}
+
+// The task is through before submit() has come back: then submit() works on what is there no more, or the destructor waits.
+TEST(OnAnOwnWorker, ATaskMayBeTheLastThatHoldsTheRuntime) {
+  for (int i = 0; i < 50; ++i) {
+    std::atomic<int> threads{0};
+    weir::options o = with_workers(2);
+    static std::atomic<int>* count;
+    count = &threads;
+    o.on_thread_start = [](int) { ++*count; };
+    o.on_thread_stop = [](int) { ++*count; };
+    auto rt = std::make_unique<weir::runtime>(o);
+    weir::runtime& there = *rt;
+    if (i % 2 == 0) ASSERT_TRUE(there.submit([owner = std::move(rt)] {}));
+    else there.run([&] { rt.reset(); });
+    ASSERT_TRUE(eventually([&] { return threads == 4; }));
   }
 }
 
