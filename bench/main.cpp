@@ -19,8 +19,12 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int status = 0;
   bench::add_run(app, status);
+  bench::add_latency(app, status);
+  bench::add_compare(app, status);
+  bench::add_report(app, status);
   bench::add_list(app, status);
   bench::add_block(app, status);
+  bench::add_load(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -15,7 +15,11 @@ namespace bench {
 std::vector<std::string> command_line();  // of this process
 
 void add_run(CLI::App& app, int& status);
+void add_latency(CLI::App& app, int& status);
+void add_compare(CLI::App& app, int& status);
+void add_report(CLI::App& app, int& status);
 void add_list(CLI::App& app, int& status);
 void add_block(CLI::App& app, int& status);
+void add_load(CLI::App& app, int& status);  // load and capacity
 
 }  // namespace bench

@@ -5,6 +5,7 @@
 #include "../harness/progress.hpp"
 #include "../harness/runner.hpp"
 #include "../harness/table.hpp"
+#include "between.hpp"
 #include "command.hpp"
 
 #include <CLI/CLI.hpp>
@@ -104,16 +105,19 @@ void add_run(CLI::App& app, int& status) {
       sub->add_option("--rounds", o->how.rounds, "how often each block runs (9)")->check(CLI::Range(1u, 1000u));
   sub->add_flag("--quick", o->what.quick, "small sizes; ends within a minute");
   CLI::Option* limit = sub->add_option("--limit", o->how.limit_s, "seconds; no block begins after it (1500; quick: 48)")
-                           ->check(CLI::Range(1.0, 1e6));
-  sub->add_option("--seconds", o->how.seconds, "of a loop (what fits into the limit)")->check(CLI::Range(0.001, 60.0));
+                           ->check(between(1.0, 1e6));
+  sub->add_option("--seconds", o->how.seconds, "of a loop (what fits into the limit)")->check(between(0.001, 60.0));
   CLI::Option* block_limit = sub->add_option("--block-limit", o->how.block_limit_s,
                                              "seconds; a block that takes longer has hung (120; quick: 10)")
-                                 ->check(CLI::Range(0.1, 1e5));
+                                 ->check(between(0.1, 1e5));
   sub->add_option("--workers", o->what.workers, "of the parallel runs")
       ->check(CLI::Range(1u, 256u))
       ->capture_default_str();
   sub->add_option("--program", o->what.programs, "one more program that speaks the protocol of bench/README.md");
   sub->add_option("--against", o->what.against, "another build of weir-bench: its weir takes part as weir@against");
+  sub->add_option("--handicap", o->how.handicap,
+                  "percent by which weir, but not weir@against, is made slower: does compare find it here?")
+      ->check(between(0.0, 10'000.0));
   sub->add_option("--seed", o->how.seed, "of the order of blocks (0: another each time)");
   sub->add_option("-o,--output", o->out, "where the result is written, as JSON");
   sub->callback([o, rounds, limit, block_limit, &status] {

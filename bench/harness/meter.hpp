@@ -12,6 +12,9 @@
 
 namespace bench {
 
+// A share by which every stretch is made longer, to see whether the statistics find it: weir-bench run --handicap.
+inline double handicap = 0;
+
 class meter {
  public:
   enum threads { all, others };  // others: all but the one that measures, where it spins on purpose
@@ -26,6 +29,8 @@ class meter {
   }
   // Ends the stretch. May be called again after another start(): the last stretch counts.
   void stop(double tasks) {
+    if (handicap > 0)
+      for (const double until = began_ + (seconds_now() - began_) * (1 + handicap); seconds_now() < until;) {}
     const double wall = seconds_now() - began_;
     const usage u = usage_of() - used_;
     const std::size_t made = test::allocations() - made_, bytes = test::allocated_bytes() - bytes_;

@@ -147,11 +147,11 @@ void from_json(const json& j, result& r) {
   j.at("ratios").get_to(r.ratios);
 }
 
-void save(const result& r, const std::string& path) {
+void write_file(const std::string& path, const std::string& text) {
   const std::string part = path + ".part";
   std::ofstream out(part, std::ios::trunc);
   if (!out) throw std::runtime_error(path + ": cannot be written: " + std::strerror(errno));
-  out << json(r).dump(1) << '\n';
+  out << text;
   out.close();
   if (!out || std::rename(part.c_str(), path.c_str()) != 0) {
     const std::string why = std::strerror(errno);
@@ -159,6 +159,8 @@ void save(const result& r, const std::string& path) {
     throw std::runtime_error(path + ": cannot be written: " + why);
   }
 }
+
+void save(const result& r, const std::string& path) { write_file(path, json(r).dump(1) + "\n"); }
 
 result load(const std::string& path) {
   std::ifstream in(path);

@@ -77,7 +77,8 @@ void to_json(nlohmann::json& j, const result& r);
 // Throws std::runtime_error that says what is wrong with the file, or nlohmann::json::exception.
 void from_json(const nlohmann::json& j, result& r);
 
-// Throws std::runtime_error with the path and the cause. save replaces the file in one step.
+// Throw std::runtime_error with the path and the cause. A file is replaced in one step.
+void write_file(const std::string& path, const std::string& text);
 void save(const result& r, const std::string& path);
 result load(const std::string& path);
 

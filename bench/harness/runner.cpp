@@ -182,6 +182,7 @@ block_end start_block(const entrant& e, const run_settings& s) {
                                       "--seconds",
                                       fmt::format("{:.3f}", s.seconds)};
   if (s.quick) command.emplace_back("--quick");
+  if (s.handicap > 0 && e.peer == "weir") command.insert(command.end(), {"--handicap", fmt::format("{}", s.handicap)});
   const program_end end = run_program(command, s.block_limit_s);
   block_end b;
   b.peak_bytes = end.peak_bytes;
@@ -208,6 +209,9 @@ void measure(const plan& p, const run_settings& s, const block_starter& start, c
   r.complete = true;
   r.environment["seconds of a loop"] = fmt::format("{:.3f}", settled.seconds);
   r.environment["seed"] = std::to_string(s.seed);
+  if (s.handicap > 0)
+    r.warnings.push_back(
+        fmt::format("weir was made {:g} % slower on purpose, to see whether that is found", s.handicap));
   session(p, settled, start, tell, r).run();
   std::erase_if(r.rows, [](const row& x) { return x.rounds.empty() && x.failures.empty(); });
   r.ratios = all_ratios(r.rows);

@@ -18,6 +18,7 @@ struct run_settings {
   double block_limit_s = 120;  // a block that takes longer has hung
   bool quick = false;
   std::uint64_t seed = 0;
+  double handicap = 0;  // percent by which weir's own blocks are made longer, but not those of weir@against
 };
 
 // One block, as the runner knows it; a test puts its own in the place of processes.

@@ -122,6 +122,26 @@ double mann_whitney(std::span<const double> a, std::span<const double> b) {
   return normal_tail(ranks, static_cast<double>(a.size()), static_cast<double>(b.size()), static_cast<double>(sum) / 2);
 }
 
+double wilcoxon(std::span<const double> differences) {
+  std::vector<double> sizes;
+  std::vector<bool> up;
+  for (const double d : differences)
+    if (d != 0) sizes.push_back(std::fabs(d)), up.push_back(d > 0);
+  const std::vector<std::size_t> ranks = doubled_ranks(sizes, {});
+  const std::size_t top = std::accumulate(ranks.begin(), ranks.end(), std::size_t{0});
+  std::size_t seen = 0;
+  for (std::size_t i = 0; i < ranks.size(); ++i) seen += up[i] ? ranks[i] : 0;
+  std::vector<double> share(top + 1, 0.0);  // of all signs, those with such a sum of positive ranks
+  share[0] = 1;
+  for (const std::size_t r : ranks)
+    for (std::size_t s = top + 1; s-- > 0;) share[s] = (share[s] + (s >= r ? share[s - r] : 0)) / 2;
+  const auto far = [top](std::size_t s) { return 2 * s > top ? 2 * s - top : top - 2 * s; };
+  double beyond = 0;
+  for (std::size_t s = 0; s <= top; ++s)
+    if (far(s) >= far(seen)) beyond += share[s];
+  return std::min(1.0, beyond);
+}
+
 std::vector<double> holm(std::span<const double> p) {
   std::vector<std::size_t> order(p.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

@@ -28,6 +28,10 @@ interval bootstrap_ratio(std::span<const double> a, std::span<const double> b, s
 // beyond that by the normal distribution, corrected for ties and continuity. O(n² × sum of ranks).
 double mann_whitney(std::span<const double> a, std::span<const double> b);
 
+// Wilcoxon's signed rank test, two-sided: how probable are differences as far to one side if they are symmetric around 0?
+// Zeros are left out, ties share their ranks. Exact, by counting the signs for each rank sum. O(n × sum of ranks).
+double wilcoxon(std::span<const double> differences);
+
 // Holm's correction for testing so many things at once, in their order.
 std::vector<double> holm(std::span<const double> p);
 

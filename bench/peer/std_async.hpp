@@ -31,6 +31,10 @@ class std_async {
   auto spawn(F&& f) {
     return std::async(std::launch::async, std::forward<F>(f));
   }
+  template <class Gate>
+  auto unfinished(Gate& g) {
+    return spawn([&g] { g.wait(); });
+  }
   template <class Handle>
   static auto take(Handle& h) {
     return h.get();

@@ -21,6 +21,9 @@ class weir_peer {
 
   explicit weir_peer(unsigned workers) : weir_peer(weir::options{.workers = workers}) {}
   explicit weir_peer(weir::options o) : rt_(o) {}
+  static weir_peer with_room(unsigned workers, std::size_t tasks) {
+    return weir_peer(weir::options{.workers = workers, .capacity = tasks});
+  }
 
   weir::runtime& runtime() noexcept { return rt_; }
   unsigned workers() const noexcept { return rt_.workers(); }
@@ -67,6 +70,11 @@ class weir_peer {
   template <class Handle>
   static auto take(Handle& h) {
     return h.get().value();
+  }
+  // A handle of a task that ends when the gate opens; all such tasks are for one worker.
+  template <class Gate>
+  auto unfinished(Gate& g) {
+    return rt_.spawn([&g] { g.wait(); }, {.worker = 0});
   }
   // f(0) … f(n - 1) as tasks of a group; called on a worker.
   template <class F>

@@ -94,7 +94,7 @@ def an_unknown_suite_is_refused(folder):
 
 
 def an_unknown_option_is_refused(folder):
-    for args in (['run', '--peer'], ['run', '--rounds', '0'], ['walk'], []):
+    for args in (['run', '--peer'], ['run', '--rounds', '0'], ['run', '--seconds', 'nan'], ['run', '--handicap', '-1'], ['walk'], []):
         r = run(*args)
         check(r.returncode == 2 and r.stderr.strip(), r)
     check(run('--help').returncode == 0 and run('run', '--help').returncode == 0)
@@ -163,6 +163,56 @@ def another_build_takes_part(folder):
     x = json.loads(out.read_text())
     check({w['peer'] for w in x['rows']} == {'weir', 'weir@against'}, x['rows'])
     check(any(y['to']['peer'] == 'weir@against' for y in x['ratios']), x['ratios'])
+
+
+def a_slow_down_that_was_built_in_is_found(folder):
+    """All of the way: measured in turns, kept, compared. A machine that is busy needs more than 5 % for that."""
+    out = folder / 'slow.json'
+    r = run('run', '--quick', '--only', 'fork/fib', '--workers', 1, '--peers', 'weir', '--rounds', 8, '--seconds', 0.02,
+            '--against', BENCH, '--handicap', 500, '-o', out)
+    check(r.returncode == 0 and 'slower on purpose' in r.stdout, r)
+    slow = run('compare', out)
+    check(slow.returncode == 1 and '1 slower, 0 faster, of 1' in slow.stdout, slow)
+
+
+def small_result(folder, name, scale=1.0):
+    """A result of nine rounds with little noise, weir's times multiplied by `scale`."""
+    out = folder / 'template.json'
+    if not out.exists():
+        check(run('run', *SMALL, '--peers', 'weir,serial', '--rounds', 1, '-o', out).returncode == 0)
+    x = json.loads(out.read_text())
+    x['rounds'] = x['rounds'] * 9
+    for w in x['rows']:
+        by = scale if w['peer'] == 'weir' else 1
+        w['rounds'] = list(range(9))
+        w['samples'] = {k: [v[0] and v[0] * by * (1 + 0.001 * ((7 * i) % 9)) for i in range(9)]
+                        for k, v in w['samples'].items()}
+        w['curves'] = {}
+    path = folder / name
+    path.write_text(json.dumps(x))
+    return path
+
+
+def compare_tells_a_slow_build_by_its_status(folder):
+    a, b, c = (small_result(folder, n, f) for n, f in (('a.json', 1), ('b.json', 1), ('c.json', 1.05)))
+    same, slow, fast = run('compare', a, b), run('compare', a, c), run('compare', c, a)
+    check(same.returncode == 0 and '0 slower, 0 faster, of 2' in same.stdout, same)
+    check(slow.returncode == 1 and '2 slower, 0 faster' in slow.stdout and '1.050 [' in slow.stdout, slow)
+    check(fast.returncode == 0 and '0 slower, 2 faster' in fast.stdout, fast)
+    check(run('compare', a, c, '--threshold', 10).returncode == 0)
+    check('| fork/fib(30) | weir 1 |' in run('compare', a, c, '--markdown').stdout)
+
+
+def compare_refuses_what_it_cannot_read(folder):
+    a = small_result(folder, 'a.json')
+    cut = folder / 'cut.json'
+    cut.write_text(a.read_text()[:2000])
+    other = folder / 'other.json'
+    other.write_text('{"benchmarks": []}')
+    for args, why in (([a, cut], 'cut.json: [json.exception.parse_error'), ([other, a], 'not a result of weir-bench'),
+                      ([a, folder / 'no.json'], 'No such file'), ([a], 'needs a run with --against'), ([], 'required')):
+        r = run('compare', *args)
+        check(r.returncode == 2 and why in r.stderr, r)
 
 
 CASES = [f for f in list(globals().values())

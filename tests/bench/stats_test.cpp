@@ -91,6 +91,20 @@ TEST(MannWhitney, CallsOneInTwentyOfEqualSamplesDifferent) {
   EXPECT_GT(called, trials * 2 / 100);
 }
 
+TEST(Wilcoxon, KnowsTheExampleOfScipy) {
+  // scipy.stats.wilcoxon([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75]): statistic 24, p = 0.041259765625
+  const vector<double> d = {6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75};
+  EXPECT_NEAR(bench::wilcoxon(d), 0.041259765625, 1e-12);
+}
+
+TEST(Wilcoxon, CountsTheTwoMostExtremeSigns) {
+  EXPECT_NEAR(bench::wilcoxon(vector<double>{1, 2, 3, 4, 5, 6}), 2.0 / 64, 1e-12);
+  EXPECT_NEAR(bench::wilcoxon(vector<double>{-1, -2, -3, 0, -4, -5, -6}), 2.0 / 64, 1e-12);
+  EXPECT_EQ(bench::wilcoxon(vector<double>{1, -1}), 1);
+  EXPECT_EQ(bench::wilcoxon(vector<double>{0, 0}), 1);
+  EXPECT_EQ(bench::wilcoxon({}), 1);
+}
+
 TEST(Holm, MultipliesTheSmallestByTheirNumberAndNeverFalls) {
   // The textbook's: 0.01, 0.04, 0.03, 0.005 → 0.03, 0.06, 0.06, 0.02
   const vector<double> adjusted = bench::holm(vector<double>{0.01, 0.04, 0.03, 0.005});
