@@ -67,6 +67,10 @@ class Service:
         with open(f'/proc/{self.process.pid}/status') as f:
             return int(re.search(r'^VmRSS:\s+(\d+)', f.read(), re.M)[1])
 
+    def is_sanitized(self):
+        with open(f'/proc/{self.process.pid}/maps') as f:
+            return re.search(r'lib(clang_rt\.)?[at]san', f.read()) is not None
+
     def end(self, sig=signal.SIGTERM):
         """What it said, and its exit status."""
         if self.process.poll() is None:
@@ -150,14 +154,14 @@ class TheService(unittest.TestCase):
     def test_sigterm_drains_refuses_and_reports(self):
         s = self.start('--workers', '1', '--work-us', '50000')
         self.assertEqual(s.ask('GET', '/healthz')[::2], (200, 'ok\n'))
-        self.assertEqual(s.post(20)[0], 202)
+        self.assertEqual(s.post(40)[0], 202)
         s.process.send_signal(signal.SIGTERM)
         self.assertTrue(eventually(lambda: s.ask('GET', '/healthz')[0] == 503))
         self.assertEqual(s.ask('GET', '/healthz')[2], 'draining\n')
         self.assertEqual(s.post(1)[0], 503)
         status, out, err = s.end()
         self.assertEqual((status, err), (0, ''))
-        self.assertIn('ran 20, stopped 0, still running 0: complete', out)
+        self.assertIn('ran 40, stopped 0, still running 0: complete', out)
 
     def test_a_drain_past_its_limit_says_what_did_not_run(self):
         s = self.start('--workers', '1', '--work-us', '20000', '--drain-s', '0')
@@ -200,7 +204,8 @@ class TheService(unittest.TestCase):
         self.assertGreater(accepted, 0)
         self.assertGreater(refused, 0, 'it was not overloaded')
         self.assertEqual(others, 0)
-        self.assertLess(s.resident_kib() - before, 8 << 10, 'KiB more than after the first flood')
+        if not s.is_sanitized():  # they keep books in memory of their own
+            self.assertLess(s.resident_kib() - before, 8 << 10, 'KiB more than after the first flood')
         submitted = s.metric('weir_tasks_submitted_total')
         # wrk forgets the answers under way when its time is up, the service does not.
         self.assertGreaterEqual(submitted, 10 * accepted)
