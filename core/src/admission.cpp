@@ -1,5 +1,6 @@
 // The slow half of admission: leases of threads, refusal, and waiting for room in order.
 #include "core.hpp"
+#include "gate_state.hpp"
 #include "worker.hpp"
 
 #include <algorithm>
@@ -156,6 +157,7 @@ void core::shut_leases() noexcept {
     const std::lock_guard lock(lease_mutex_);
     for (auto& l : leases_) credits.give_back(l->credits.seal());
   }
+  for_each_dependant([](dependant& d) { d.closing(); });
   const std::lock_guard lock(block_mutex_);
   for (blocked_submitter* b = first_blocked_; b != nullptr;) {
     blocked_submitter* next = b->next;
@@ -319,7 +321,7 @@ void core::sweep(lease& l) noexcept {
         j.ops().run(j);
       } else if (!q.enqueue(*p, j)) {  // no memory for a block: the job ends here, and is counted
         if (j.counted()) started_elsewhere.add();
-        const bool counts_itself = is_ticket(j);
+        const bool counts_itself = is_ticket(j) || is_turn(j);
         j.ops().drop(j, errc::failed);
         if (!counts_itself) ended_elsewhere[outcome_of(errc::failed)].add();
       }

@@ -12,6 +12,8 @@
 //   [halt]     halt's heavy fence ↔ the workers' looks at attention_ between tasks: the fence only makes it prompt.
 //   [duty]     vacate's and occupy's stores ↔ wait_for_duty's load.
 //   [report]   shut_down's word ↔ those who wait for the leader's report.
+//   [late]     post's enqueue, light fence, look at the phase ↔ let_go_of_late's heavy fence, look at the queues: what is queued
+//              after the last worker has gone is let go of by either.
 //   [served]   a server's answer to a blocked submitter ↔ his acquire loads: the credits are his.
 #pragma once
 
@@ -44,6 +46,7 @@ inline namespace v0 {
 namespace detail {
 
 class worker;
+class dependant;   // dependant.hpp
 
 inline constexpr unsigned max_slots = 1024;  // workers and spares of one runtime
 inline constexpr unsigned first_spare = max_slots;  // numbers of spares: no worker has them
@@ -133,6 +136,17 @@ class core {
   std::uint64_t started_sum() const noexcept;
   std::uint64_t started_by_workers() const noexcept;
 
+  void count_refusal() noexcept;
+
+  // ---- strands, limits, streams (dependant.cpp) ----
+  void add_dependant(dependant& d) noexcept;
+  void remove_dependant(dependant& d) noexcept;
+  dependant* next_dependant(dependant* d) noexcept;
+  template <class F>
+  void for_each_dependant(F&& f) noexcept {
+    for (dependant* d = next_dependant(nullptr); d != nullptr; d = next_dependant(d)) f(*d);
+  }
+
   // ---- publishing ----
   void published(lane l) noexcept {
     if (l != lane::normal) {
@@ -184,6 +198,7 @@ class core {
   std::uint64_t ended_sum(outcome o) const noexcept;
   std::uint64_t ended_sum() const noexcept;
   bool closed() const noexcept { return doors_.closed(); }
+  bool stopped() const noexcept { return doors_.now() == phase::stopped; }
 
  private:
   friend class worker;
@@ -198,6 +213,8 @@ class core {
   void request_stop() noexcept;
   void halt() noexcept;
   void stop_at_limit() noexcept;
+  void let_go_of_late(std::unique_lock<mutex>& life) noexcept;
+  void came_late() noexcept;
   template <class Finish>
   report shut_down(time_point until, Finish finish);
   void undo_entry() noexcept;
@@ -225,10 +242,13 @@ class core {
   blocked_submitter* first_blocked_ = nullptr;
   blocked_submitter** last_blocked_ = &first_blocked_;
   atomic<std::uint32_t> blocked_count_{0};
+  mutex dependants_mutex_;
+  dependant* first_dependant_ = nullptr;
 
   mutex life_mutex_;
   doors<os_atomics> doors_;
-  bool shutting_down_ = false;   // somebody leads a drain or an abort
+  bool shutting_down_ = false;   // somebody leads a drain or an abort, or lets go of what came late
+  bool late_ = false;            // something was queued after the stop
   bool closed_ = false;
   report last_report_;
   atomic<std::uint32_t> shutdown_word_{0};

@@ -1,4 +1,5 @@
 // Pause, wait for rest, drain, abort, fork. Layer 5.
+#include "gate_state.hpp"
 #include "system.hpp"
 #include "worker.hpp"
 
@@ -105,6 +106,7 @@ void core::request_stop() noexcept {
 void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept {
   const auto deal_with = [&](job& j) {
     if (is_sweep_marker(j)) return;
+    if (is_turn(j)) return end_turn(j);  // what waits in its gate is taken out with the gates
     const bool ticket = is_ticket(j);
     if (j.counted()) started_elsewhere.add();
     if (sink == nullptr || !*sink || thrown) {
@@ -124,6 +126,9 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
   bool more = true;
   while (more) {
     more = false;
+    for_each_dependant([&](dependant& d) {
+      for (job j; d.take_unstarted(j); more = true) deal_with(j);
+    });
     job batch[32];
     for (inject_queue* q : {&lanes[0], &lanes[1], &lanes[2], &local})
       while (!q->empty())
@@ -188,7 +193,7 @@ report core::shut_down(time_point until, Finish finish) {
     const std::uint32_t seen = shutdown_word_.load(acquire);  // [report]
     {
       const std::lock_guard lock(life_mutex_);
-      if (doors_.now() == phase::stopped) return last_report_;
+      if (stopped() && (!shutting_down_ || clock_type::now() >= until)) return last_report_;
       if (!shutting_down_) {
         shutting_down_ = true;
         break;
@@ -203,21 +208,48 @@ report core::shut_down(time_point until, Finish finish) {
   begin_close();
   lower(attention::leftovers);  // they are this caller's again
   const bool complete = finish();
-  if (complete) {
-    end_threads();
-    std::exception_ptr ignored;
-    flush(nullptr, ignored);  // stale tickets hold references
-  }
+  if (complete) end_threads();
   report r = make_report(complete);
   {
-    const std::lock_guard lock(life_mutex_);
-    if (complete) doors_.close(phase::stopped);
-    shutting_down_ = false;
+    std::unique_lock life(life_mutex_);
     last_report_ = r;
+    if (complete) {
+      doors_.close(phase::stopped);
+      let_go_of_late(life);
+    }
+    shutting_down_ = false;
   }
   shutdown_word_.fetch_add(1, release);  // [report]
   futex_wake(&shutdown_word_, 1 << 30);
+  if (complete) for_each_dependant([](dependant& d) { d.stopped(); });
   return r;
+}
+
+// Stale tickets and empty turns hold references, and nobody takes them out of the queues of a runtime that has stopped. Those that
+// are posted meanwhile belong to who stopped it, and later ones to who posts them.
+void core::let_go_of_late(std::unique_lock<mutex>& life) noexcept {
+  do {
+    late_ = false;
+    life.unlock();
+    os_atomics::heavy_fence();  // [late] ↔ post
+    std::exception_ptr ignored;
+    flush(nullptr, ignored);
+    life.lock();
+  }
+  while (late_);
+}
+void core::came_late() noexcept {
+  {
+    std::unique_lock life(life_mutex_);
+    if (!stopped()) return;
+    late_ = true;
+    if (shutting_down_) return;
+    shutting_down_ = true;
+    let_go_of_late(life);
+    shutting_down_ = false;
+  }
+  shutdown_word_.fetch_add(1, release);  // [report]
+  futex_wake(&shutdown_word_, 1 << 30);
 }
 
 // After a drain that gave up: a child whose group had no place for it before, what a worker had claimed, what was accepted late.
@@ -295,12 +327,14 @@ void core::hand_off() noexcept {
 
 void core::worker_left() noexcept {
   if (!crew_.left()) return;
-  std::exception_ptr ignored;
-  flush(nullptr, ignored);
   {
-    const std::lock_guard lock(life_mutex_);
+    std::unique_lock life(life_mutex_);
+    shutting_down_ = true;
     doors_.close(phase::stopped);
+    let_go_of_late(life);
+    shutting_down_ = false;
   }
+  for_each_dependant([](dependant& d) { d.stopped(); });
   release_ref();
 }
 

@@ -15,6 +15,14 @@ template <class Word>
 void add_reference(Word& refs) noexcept {
   refs.fetch_add(1, relaxed);
 }
+/// False: there are none any more, the thing is going. The caller sees to it that the word is still there.
+template <class Word>
+bool try_add_reference(Word& refs) noexcept {
+  typename Word::value_type n = refs.load(relaxed);
+  while (n != 0)
+    if (refs.compare_exchange_weak(n, n + 1, relaxed, relaxed)) return true;
+  return false;
+}
 /// Lets go of n. True: they were the last ones.
 template <class Word>
 bool drop_references(Word& refs, typename Word::value_type n = 1) noexcept {

@@ -193,6 +193,12 @@ int core::slot_here() const noexcept {
   return -1;
 }
 
+void core::count_refusal() noexcept {
+  if (worker* w = worker::current_of(*this); w != nullptr) return w->rejected.add();
+  WEIR_TRY { my_lease().rejected.add(); }
+  WEIR_CATCH_ALL {}  // no memory for a lease: this one is not counted
+}
+
 bool core::post(const job& j) noexcept {
   bool queued = false;
   if (worker* w = worker::current_of(*this); w != nullptr) {
@@ -201,7 +207,11 @@ bool core::post(const job& j) noexcept {
     WEIR_TRY { queued = lanes[static_cast<std::size_t>(lane::normal)].enqueue(my_lease().producer, j); }
     WEIR_CATCH_ALL {}
   }
-  if (queued) published(lane::normal);
+  if (queued) {
+    published(lane::normal);
+    os_atomics::light_or_full_fence();  // [late] ↔ let_go_of_late
+    if (stopped()) [[unlikely]] came_late();
+  }
   return queued;
 }
 

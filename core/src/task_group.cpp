@@ -1,11 +1,9 @@
-// The group's books: who waits for a place, who is unstarted, how many have not ended. Layer 6.
-//
-// Each child is a task_node whose ticket lies in a queue; the group keeps the unstarted ones in a list of its own, so
-// that its waiter can claim them wherever their tickets are (P14). Lists and counts are under one short lock; the
-// lock-free part of a child's life is its claim (task_state.hpp). The count and the waiter's sleep: group_counter.hpp.
+// The group's books, under one short lock. Layer 6. Who has not begun: siblings.hpp; how many have not ended, and the waiter's
+// sleep: group_counter.hpp; the lock-free part of a child's life, its claim: task_state.hpp.
 #include <weir/task_group.hpp>
 
 #include "group_counter.hpp"
+#include "siblings.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
 
@@ -19,38 +17,6 @@ namespace detail {
 
 class group_state {
  public:
-  enum place : std::uint8_t { nowhere, unstarted, pending };
-
-  struct list {
-    group_node *first = nullptr, *last = nullptr;
-    void push(group_node& n) noexcept {
-      n.next = nullptr;
-      n.previous = last;
-      (last != nullptr ? last->next : first) = &n;
-      last = &n;
-    }
-    void remove(group_node& n) noexcept {
-      (n.previous != nullptr ? n.previous->next : first) = n.next;
-      (n.next != nullptr ? n.next->previous : last) = n.previous;
-    }
-  };
-
-  // Under the lock.
-  group_node* take_pending() noexcept {
-    if (pending_.first == nullptr || (limit != 0 && active >= limit)) return nullptr;
-    group_node* n = pending_.first;
-    pending_.remove(*n);
-    unstarted_.push(*n);
-    n->where = unstarted;
-    ++active;
-    return n;
-  }
-  void unlink(group_node& n) noexcept {
-    if (n.where == unstarted) unstarted_.remove(n);
-    if (n.where == pending) pending_.remove(n);
-    if (n.where == pending) ++active;  // it never had a place; its end gives one back
-    n.where = nowhere;
-  }
   void record(errc e, std::exception_ptr cause) {
     if (e == errc::cancelled) return;
     if (!failed) failed = error{e, cause, 1};
@@ -67,8 +33,7 @@ class group_state {
   group_options options;
   detail::mutex mutex;
   group_counter<os_atomics> children{mutex};
-  list unstarted_, pending_;
-  unsigned limit = 0, active = 0;
+  siblings unbegun;
   bool round_over = false, cancelled = false;
   std::optional<error> failed;
   std::vector<error> errors;
@@ -83,35 +48,12 @@ class group_state {
 
 namespace {
 
-// A child that got its place: its ticket goes to a queue, past every admission (P38).
-void post(core& c, group_node& n) noexcept {
-  add_reference(n.refs);
-  if (c.post(node_ticket(n))) return;
-  node_fail(n, errc::failed);  // no memory for the ticket
-  node_release(n);
-}
-
-void cancel_unstarted(group_state& g) noexcept {
-  for (;;) {
-    group_node* n = nullptr;
-    {
-      const std::lock_guard lock(g.mutex);
-      n = g.unstarted_.first != nullptr ? g.unstarted_.first : g.pending_.first;
-      if (n == nullptr) return;
-      g.unlink(*n);
-      add_reference(n->refs);
-    }
-    node_fail(*n, errc::cancelled);  // if somebody else has just claimed it, the group's token reaches it
-    node_release(*n);
-  }
-}
-
 void cancel_group(group_state& g) noexcept {
   {
     const std::lock_guard lock(g.mutex);
     g.cancelled = true;
   }
-  cancel_unstarted(g);
+  cancel_unstarted(g.unbegun, g.mutex);
   std::stop_source source = std::stop_source(std::nostopstate);
   {
     const std::lock_guard lock(g.mutex);
@@ -128,14 +70,13 @@ std::stop_source* group_source(task_node& n) noexcept { return &static_cast<grou
 
 bool group_started(group_node& n) noexcept {
   const std::lock_guard lock(n.group->mutex);
-  n.group->unlink(n);
+  n.group->unbegun.unlink(n);
   return !n.group->cancelled;
 }
 
 void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
-  core& c = *node_owner(n);
   std::shared_ptr<group_state> keep;
-  group_node* next = nullptr;
+  child_node* next = nullptr;
   bool cancel = false;
   {
     group_state& g = *n.group;
@@ -146,17 +87,10 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
       WEIR_TRY { g.record(e, std::move(cause)); }
       WEIR_CATCH_ALL {}  // no memory for the second error: the first is kept outside the vector
     }
-    --g.active;
-    next = g.take_pending();
-    if (next != nullptr) {
-      add_reference(next->refs);
-      g.children.startable();
-    }
+    next = g.unbegun.leave();
+    if (next != nullptr) g.children.startable();
   }
-  if (next != nullptr) {
-    post(c, *next);
-    node_release(*next);
-  }
+  post_admitted(next);
   if (cancel) cancel_group(*keep);
   // Whoever asks running tasks to stop gets at the group through this child; after the count it may be gone.
   if (worker* const w = worker::current(); w != nullptr)
@@ -172,10 +106,12 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
 
 using detail::group_state;
 
-task_group::task_group(executor_ref e, group_options o) : core_(e.core_), state_(std::make_shared<group_state>()) {
-  state_->limit = o.limit;
+task_group::task_group(executor_ref e, group_options o)
+    : core_(e.core_), gate_(e.gate_), state_(std::make_shared<group_state>()) {
+  state_->unbegun.limit = o.limit;
   state_->options = std::move(o);
   if (core_ != nullptr) core_->acquire_ref();
+  if (gate_ != nullptr) detail::gate_acquire(*gate_);
   if (state_->options.parent.stop_possible())
     state_->on_parent.emplace(state_->options.parent, group_state::on_parent_stop{state_.get()});
 }
@@ -184,7 +120,8 @@ task_group::~task_group() {
   state_->on_parent.reset();
   if (core_ != nullptr && !core_->dead()) {
     cancel();
-    static_cast<void>(wait());
+    static_cast<void>(wait(time_point::max(), true));
+    if (gate_ != nullptr) detail::gate_release(*gate_);
     core_->release_ref();
   }
 }
@@ -196,34 +133,52 @@ bool task_group::begin(detail::admission& a, bool only_now) {
     g.begin_round();
     if (g.options.parent.stop_requested()) g.cancelled = true;
     if (g.cancelled) return false;
-    if (only_now && g.limit != 0 && g.active >= g.limit) return false;
+    if (only_now && !g.unbegun.reserve()) return false;
   }
-  if (core_ == nullptr) return refuse(errc::stopped, {}, only_now);
-  const detail::outcome o =
-      detail::admit(*core_, nullptr, only_now ? detail::patience::never : detail::patience::by_policy, a);
-  return o == detail::outcome_ok || refuse(static_cast<errc>(o), {}, only_now);
+  const detail::patience p = only_now ? detail::patience::never : detail::patience::by_policy;
+  const detail::outcome o = refused()          ? gate_->refusal
+                            : gate_ == nullptr ? detail::admit(*core_, nullptr, p, a)
+                                               : detail::gate_admit(*gate_, nullptr, p, a);
+  if (o == detail::outcome_ok) return true;
+  if (only_now) return give_place_back(), false;
+  return refuse(static_cast<errc>(o), {}, false);
 }
 
-void task_group::start(detail::group_node& n, const detail::node_ops& ops, const detail::admission& a) noexcept {
+void task_group::give_place_back() noexcept {
+  detail::child_node* next = nullptr;
+  {
+    const std::lock_guard lock(state_->mutex);
+    next = state_->unbegun.leave();
+    if (next != nullptr) state_->children.startable();
+  }
+  detail::post_admitted(next);
+}
+
+void task_group::start(detail::group_node& n, const detail::node_ops& ops, const detail::admission& a,
+                       bool only_now) noexcept {
   group_state& g = *state_;
-  detail::node_init(n, *core_, ops, detail::node_state::in_place | detail::node_state::detached | (a.tag != 0 ? detail::node_state::counted : 0u), 2, nullptr);
+  namespace bits = detail::node_state;
+  detail::node_init(n, *core_, ops, bits::detached | (gate_ == nullptr ? bits::in_place : 0u) | (a.tag != 0 ? bits::counted : 0u), 2,
+                    nullptr, gate_);
   n.group = &g;
   bool cancelled, now;
   {
     const std::lock_guard lock(g.mutex);
     if (g.children.add()) g.self_while_alive = state_;
     cancelled = g.cancelled;
-    now = g.limit == 0 || g.active < g.limit;
-    n.where = now ? group_state::unstarted : group_state::pending;
-    (now ? g.unstarted_ : g.pending_).push(n);
-    if (now) ++g.active;
+    now = g.unbegun.add(n, only_now);
+    if (now) g.children.startable();  // a waiter on a worker may be the only one who can run it
   }
-  if (now) detail::post(*core_, n);
+  if (now) detail::post(n);
   if (cancelled) detail::node_fail(n, errc::cancelled);
   detail::node_release(n);
 }
 
-void task_group::give_up(const detail::admission& a) noexcept { detail::unadmit(*core_, a); }
+void task_group::give_up(const detail::admission& a, bool only_now) noexcept {
+  if (only_now) give_place_back();
+  if (gate_ == nullptr) detail::unadmit(*core_, a);
+  else detail::gate_unadmit(*gate_, a);
+}
 
 bool task_group::refuse(errc e, std::exception_ptr cause, bool silently) noexcept {
   if (silently) return false;
@@ -243,19 +198,15 @@ bool task_group::refuse(errc e, std::exception_ptr cause, bool silently) noexcep
 
 void task_group::set_limit(unsigned n) noexcept {
   group_state& g = *state_;
-  {
-    const std::lock_guard lock(g.mutex);
-    g.limit = n;
-  }
-  for (;;) {
-    detail::group_node* next = nullptr;
+  for (bool changed = false;; changed = true) {
+    detail::child_node* next = nullptr;
     {
       const std::lock_guard lock(g.mutex);
-      if ((next = g.take_pending()) == nullptr) return;
-      detail::add_reference(next->refs);
+      if (!changed) g.unbegun.limit = n;
+      if ((next = g.unbegun.admit()) == nullptr) return;
+      g.children.startable();
     }
-    detail::post(*core_, *next);
-    detail::node_release(*next);
+    detail::post_admitted(next);
   }
 }
 
@@ -267,24 +218,27 @@ std::stop_token task_group::token() const noexcept {
 std::span<const error> task_group::errors() const noexcept { return state_->errors; }
 status task_group::wait() { return wait_until(time_point::max()); }
 
-status task_group::wait_until(time_point until) {
+status task_group::wait_until(time_point until) { return wait(until, false); }
+
+status task_group::wait(time_point until, bool at_any_price) {
   group_state& g = *state_;
   detail::worker* const w = core_ != nullptr ? detail::worker::current_of(*core_) : nullptr;
   detail::worker* const any = detail::worker::current();
+  using counter = decltype(g.children);
   const auto over = [&g] { return g.children.over(); };
   while (!over()) {
     if (core_ == nullptr || core_->dead()) return errc::stopped;
     if (clock_type::now() >= until) return errc::timeout;
-    if (w != nullptr) {
-      detail::group_node* n = nullptr;
+    std::optional<detail::gated_wait> in_gate;
+    if (w != nullptr && gate_ != nullptr) {
+      in_gate.emplace(*gate_, *w, &g.children, [](const void* c) noexcept { return static_cast<const counter*>(c)->over(); });
+      if (in_gate->starves() && !at_any_price && !over()) return errc::starved;
+    }
+    if (w != nullptr && gate_ == nullptr) {
+      detail::child_node* n = nullptr;
       {
         const std::lock_guard lock(g.mutex);
-        n = g.unstarted_.first;
-        if (n != nullptr) {
-          g.unstarted_.remove(*n);
-          n->where = group_state::nowhere;
-          detail::add_reference(n->refs);
-        }
+        n = g.unbegun.oldest_unstarted();
       }
       if (n != nullptr) {
         detail::node_try_run(*n);
@@ -295,7 +249,7 @@ status task_group::wait_until(time_point until) {
     const auto park = [&](std::int64_t ns) {
       const std::int64_t limit = detail::until_ns(until);
       const bool slept = g.children.sleep(ns == detail::forever ? limit : limit == detail::forever ? ns : std::min(ns, limit),
-                                          [&] { return w != nullptr && g.unstarted_.first != nullptr; });
+                                          [&] { return w != nullptr && gate_ == nullptr && g.unbegun.has_unstarted(); });
       if (!slept) return true;  // all have ended, or a pending one has got its place
       return over() || clock_type::now() >= until;
     };

@@ -3,6 +3,7 @@
 // Edges
 //   The phase and the references: see task_state.hpp.
 //   [lazy]   the compare-exchange that gives a node its conditions, and those their stop source ↔ acquire loads of them.
+#include "gate_state.hpp"
 #include "stop_hub.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
@@ -100,6 +101,12 @@ void tell_to_stop(task_node& n) noexcept {
   WEIR_CATCH_ALL {}  // no memory for a stop source: the task cannot be told
 }
 
+// Tickets in a queue whose task is taken: one more, or one fewer.
+void note_stale(task_node& n, std::int64_t more) noexcept {
+  if (is_gated(n)) state_of(*ticket_of(n).via).note_stale(more);
+  else node_owner(n)->stale_tickets.fetch_add(more, relaxed);
+}
+
 // After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
 void finish(task_node& n) noexcept {
   if (states::finish(n.state))
@@ -145,11 +152,8 @@ outcome run_in_time(task_node& n) noexcept {
 outcome run_ticket(job& j) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
   outcome o = outcome_stale;
-  if (!node_claim(n)) {
-    node_owner(n)->stale_tickets.fetch_sub(1, relaxed);
-  } else {
-    o = run_in_time(n);
-  }
+  if (!node_claim(n)) note_stale(n, -1);
+  else o = run_in_time(n);
   node_release(n);
   return o;
 }
@@ -157,7 +161,7 @@ outcome run_ticket(job& j) noexcept {
 void drop_ticket(job& j, errc e) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
   node_fail(n, e);
-  node_owner(n)->stale_tickets.fetch_sub(1, relaxed);
+  note_stale(n, -1);
   node_release(n);
 }
 
@@ -168,7 +172,7 @@ bool extract_ticket(job& j, task_fn& out) {
     ~release_at_end() { node_release(n); }
   } r{n};
   if (!node_claim(n)) {
-    node_owner(n)->stale_tickets.fetch_sub(1, relaxed);
+    note_stale(n, -1);
     return false;
   }
   struct finish_at_end {
@@ -187,9 +191,10 @@ const job_ops ticket_ops{&run_ticket, &drop_ticket, &extract_ticket};
 
 core* node_owner(const task_node& n) noexcept { return static_cast<core*>(page_source::user_of(&n)); }
 
-void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, std::uint32_t refs, const task_options* o) {
+void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, std::uint32_t refs, const task_options* o,
+               gate* via) {
   n.ops = &ops;
-  n.state.store(queued | flags, relaxed);
+  n.state.store(queued | flags | (via != nullptr ? gated : 0), relaxed);
   n.refs.store(refs, relaxed);
   n.extra.store(0, relaxed);
   if (o != nullptr && o->stop.stop_possible()) {
@@ -210,13 +215,30 @@ void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, 
       WEIR_RETHROW;
     }
   }
-  c.acquire_ref();
+  if (via == nullptr) return c.acquire_ref();
+  gate_ticket& t = *::new (static_cast<void*>(&ticket_of(n))) gate_ticket;
+  t.tagged_ops = reinterpret_cast<std::uintptr_t>(&ticket_ops);
+  t.via = via;
+  state_of(*via).add_ref();
 }
 
+namespace {
+// What keeps the runtime while the task lives.
+struct keeper {
+  explicit keeper(task_node& n) noexcept : c(node_owner(n)), g(is_gated(n) ? ticket_of(n).via : nullptr) {}
+  void release() const noexcept {
+    if (g == nullptr) c->release_ref();
+    else state_of(*g).drop_ref();
+  }
+  core* c;
+  gate* g;
+};
+}  // namespace
+
 void node_undo_init(task_node& n) noexcept {
-  core* const c = node_owner(n);
+  const keeper k(n);
   node_forget(n);
-  c->release_ref();
+  k.release();
 }
 
 void node_arm(task_node& n) noexcept {
@@ -234,13 +256,15 @@ void node_forget(task_node& n) noexcept {
 
 void node_release(task_node& n) noexcept {
   if (!drop_references(n.refs)) return;
-  core* c = node_owner(n);
+  const keeper k(n);
   n.ops->destroy(n);
-  c->release_ref();
+  k.release();
 }
 
 void node_abandon(task_node& n, std::uint32_t refs) noexcept {
-  if ((n.state.load(relaxed) & counted) != 0) node_owner(n)->credits.give_back(1);
+  const std::uint32_t bits = n.state.load(relaxed);
+  if ((bits & counted) != 0) node_owner(n)->credits.give_back(1);
+  if ((bits & gated) != 0) state_of(*ticket_of(n).via).leave_rooms();
   if (refs > 1) drop_references(n.refs, refs - 1);
   node_release(n);
 }
@@ -250,6 +274,7 @@ bool node_claim(task_node& n) noexcept {
   if (!states::claim(n.state, seen)) return false;
   if ((seen & stoppable) != 0)
     if (stop_hub* const hub = hub_of(n); hub != nullptr) hub->remove(n);
+  if ((seen & gated) != 0) state_of(*ticket_of(n).via).leave_rooms();
   if ((seen & counted) != 0) {
     core& c = *node_owner(n);
     if (worker* w = worker::current_of(c); w != nullptr) {
@@ -265,7 +290,7 @@ bool node_claim(task_node& n) noexcept {
 
 void node_fail(task_node& n, errc e) noexcept {
   if (!node_claim(n)) return;
-  node_owner(n)->stale_tickets.fetch_add(1, relaxed);
+  note_stale(n, 1);
   n.ops->fail(n, e);
   finish(n);
   count_end(*node_owner(n), outcome_of(e));
@@ -274,7 +299,7 @@ void node_fail(task_node& n, errc e) noexcept {
 bool node_try_run(task_node& n) noexcept {
   worker& w = *worker::current();
   if (!node_claim(n)) return false;
-  node_owner(n)->stale_tickets.fetch_add(1, relaxed);
+  note_stale(n, 1);
   w.started.add();
   w.count_end(run_in_time(n));
   return true;
@@ -329,6 +354,11 @@ outcome node_wait(task_node& n, time_point until) noexcept {
   if (w != nullptr && &w->owner == &c && bound_to(n) == static_cast<std::int32_t>(w->number) &&
       states::is_unstarted(n.state))
     return outcome_of(errc::starved);
+  std::optional<gated_wait> in_gate;
+  if (w != nullptr && &w->owner == &c && is_gated(n)) {
+    in_gate.emplace(*ticket_of(n).via, *w, &n, [](const void* p) noexcept { return is_done(*static_cast<const task_node*>(p)); });
+    if (in_gate->starves()) return is_done(n) ? outcome_ok : outcome_of(errc::starved);
+  }
   // Short: the usual task is over within a wake-up's time.
   for (const std::uint64_t end = ticks() + ticks_of(w != nullptr ? 5'000 : 2'000); ticks() < end; cpu_relax())
     if (is_done(n)) return outcome_ok;

@@ -185,8 +185,14 @@ status core::resize(unsigned n) {
 // shutdown set.
 status core::restart() {
   if (dead()) return errc::stopped;
-  const std::lock_guard life(life_mutex_);
-  if (doors_.now() != phase::stopped || shutting_down_ || crew_.orphaned()) return errc::invalid;
+  std::unique_lock life(life_mutex_);
+  while (stopped() && shutting_down_) {  // what came late is being let go of
+    const std::uint32_t seen = shutdown_word_.load(acquire);  // [report]
+    life.unlock();
+    futex_wait(shutdown_word_, seen, forever);
+    life.lock();
+  }
+  if (!stopped() || shutting_down_ || crew_.orphaned()) return errc::invalid;
   {
     const std::lock_guard lock(spare_mutex_);
     stopping_ = false;

@@ -107,8 +107,8 @@ void worker::run(job& j) noexcept {
   }
   started.add();
   const outcome o = j.ops().run(j);
-  if (o == outcome_stale) started.sub();
-  else count_end(o);
+  if (o < outcome_turn) [[likely]] count_end(o);
+  else if (o == outcome_stale) started.sub();
 }
 
 // What goes ahead of the queues. True: something ran.
@@ -175,6 +175,7 @@ std::size_t worker::take_source(unsigned source, std::size_t n) noexcept {
 // sixteenth. A batch is three quarters of it while one source is in use, an eighth while several are, so the longest gap is
 // 3/4 + 3/16 of it.
 bool worker::claim() noexcept {
+  settle_turns();
   const std::size_t last_batch = batch_size_;
   std::uint64_t now = ticks();
   measure(now);
@@ -182,9 +183,7 @@ bool worker::claim() noexcept {
   if (last_batch >= 2 && last_batch < gather_below && limit_ >= drains_from)
     for (const std::uint64_t end = now + ticks_of(gather_ns); now < end; now = ticks()) cpu_relax();
   const unsigned bound = owner.opts.starvation_bound;
-  const bool mixed = mixed_ || (owner.attention_bits() & attention::side_lanes) != 0;
-  const unsigned batch = mixed ? bound / 8 : bound < 8 ? 1 : bound < 16 ? bound / 2 : bound / 4 * 3;
-  const std::size_t most = std::min<std::size_t>(limit_, std::max(1u, batch));
+  const std::size_t most = most_at_once();
   std::size_t n = 0;
   unsigned from = 0;
   for (unsigned k = 0; k <= local_source && n == 0; ++k) {  // what has waited longest first
@@ -215,11 +214,46 @@ bool worker::claim() noexcept {
   claimed.refill(batch_, n);
   batch_size_ = n;
   batch_start_ = now;
+  extra_ = granted_ = static_cast<unsigned>(most - n);
   if (n < most) full_since_ = 0;
   if (n > 1) {  // what is hidden behind the first needs somebody who looks after it
     if (owner.idle.should_wake() && (!owner.idle.watched() || (n == most && worth_a_wake(now)))) owner.wake_one();
   }
   return true;
+}
+
+std::size_t worker::most_at_once() const noexcept {
+  const unsigned bound = owner.opts.starvation_bound;
+  const bool mixed = mixed_ || (owner.attention_bits() & attention::side_lanes) != 0;
+  const unsigned batch = mixed ? bound / 8 : bound < 8 ? 1 : bound < 16 ? bound / 2 : bound / 4 * 3;
+  return std::min<std::size_t>(limit_, std::max(1u, batch));
+}
+
+// A turn of a strand or limit is one claimed job and many starts. What it ran beyond the first is booked here.
+void worker::settle_turns() noexcept {
+  const unsigned more = std::exchange(granted_, 0u) - std::exchange(extra_, 0u);
+  if (more == 0) return;
+  batch_size_ += more;
+  for (unsigned s = 0; s <= local_source; ++s)
+    if (s != last_source_) age_[s] += more;
+}
+
+bool worker::wanted_elsewhere() const noexcept {
+  return (owner.attention_bits() & (attention::stop | attention::paused | attention::entries | attention::mail)) != 0 ||
+         on_duty.load(relaxed) != duty::on;
+}
+
+bool worker::somebody_waits() const noexcept { return !claimed.owner_empty() || !owner.queues_empty(); }
+
+// Nobody waits for this worker: the turn goes on, as if it had been claimed again.
+void worker::next_batch_in_turn() noexcept {
+  settle_turns();
+  const std::uint64_t now = ticks();
+  measure(now);
+  note_look(now);
+  batch_size_ = 1;
+  batch_start_ = now;
+  extra_ = granted_ = static_cast<unsigned>(most_at_once() - 1);
 }
 
 // The queue has been full for a while, so what waits there is worth another worker's wake-up. For tasks shorter than the

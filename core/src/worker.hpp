@@ -21,6 +21,7 @@ namespace detail {
 // Waits to be needed, works, or is to go off duty: spares, and workers that a smaller runtime does not need.
 enum class duty : std::uint8_t { none, on, dismissed };
 
+struct held_place;  // gate_state.hpp
 using running_nodes = running_list<os_atomics, task_node>;  // those that have a node
 
 class worker final : public worker_base {
@@ -59,6 +60,12 @@ class worker final : public worker_base {
   void join_stolen(fork_deque::index h, fork_job& j) noexcept;
   void answer_bell() noexcept;
 
+  // For turns of strands and limits (gate_state.hpp): what is left of the batch, and whether others should come first.
+  bool one_more_in_turn() noexcept { return extra_ != 0 && (--extra_, true); }
+  bool wanted_elsewhere() const noexcept;
+  bool somebody_waits() const noexcept;
+  void next_batch_in_turn() noexcept;
+
   outcome admit_children(std::size_t n) noexcept;
   bool take_mail(bool searching) noexcept;
 
@@ -77,6 +84,7 @@ class worker final : public worker_base {
   slab_heap heap;
   stop_hub* recent_hub = nullptr;
   running_nodes running;
+  held_place* places = nullptr;  // in strands and limits: whose turns it is in
   atomic<const char*> current_name{nullptr};
   pthread_t thread{};
   bool has_thread = false;                // under spare_mutex_: a thread that nobody has joined yet
@@ -101,6 +109,8 @@ class worker final : public worker_base {
   void loop() noexcept;
   bool attend(std::uint32_t bits, bool searching = false) noexcept;
   bool claim() noexcept;
+  std::size_t most_at_once() const noexcept;
+  void settle_turns() noexcept;
   void measure(std::uint64_t now) noexcept;
   bool worth_a_wake(std::uint64_t now) noexcept;
   bool drained_lately(std::uint64_t now) const noexcept;
@@ -128,6 +138,7 @@ class worker final : public worker_base {
   // Batch sizes follow the measured time of a task; see claim().
   job batch_[run_queue<os_atomics>::capacity];
   std::size_t limit_ = 1, batch_size_ = 0;
+  unsigned granted_ = 0, extra_ = 0;      // starts that turns may make beyond the claimed jobs; what is left of them
   std::uint64_t batch_start_ = 0, each_ = 0;  // ticks; the mean task of the last batch
   std::uint64_t full_since_ = 0;
   unsigned age_[lane_count + 1]{};  // starts since a source was served last; the local queue is the last one

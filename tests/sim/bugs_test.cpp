@@ -32,6 +32,8 @@ const mistake mistakes[] = {
     {13, "AWatchThatEndsWithoutLookingAgain", &cases::a_task_may_wait_for_a_later_one},
     {12, "ASearchThatForgetsItsPatience", &cases::a_fork_under_a_long_leaf_is_found},
     {14, "ABellThatIsSilencedAlthoughNothingWasExposed", &cases::two_forks_under_a_long_leaf_are_found},
+    {15, "ATurnThatEndsWithoutLookingWhatCame", &cases::a_strand_is_serial},
+    {16, "ALimitThatDoesNotLookWhatCame", &cases::a_limit_uses_all_its_places},
     {22, "AWorkerThatSleepsOverWhatADrainHasLeft", &cases::what_a_drain_left_is_stopped},
     {23, "ADrainThatGivesUpAndTellsNobody", &cases::what_a_drain_left_is_stopped},
 };

@@ -36,6 +36,12 @@ void waits_in_waits_get_spares();
 void a_handle_ends_once();
 void a_stop_token_ends_what_has_not_begun();
 
+// serial.cpp
+void a_strand_is_serial();
+void a_strand_against_a_shutdown();
+void a_limit_uses_all_its_places();
+void room_in_a_limit_is_not_slept_over();
+
 // life.cpp
 void drain_against_submit();
 void drain_past_its_limit();

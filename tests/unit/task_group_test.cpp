@@ -74,6 +74,27 @@ TEST(TaskGroup, WaitOnAWorkerRunsTheChildrenInPlaceWhenNobodyElseCan) {
   });
 }
 
+TEST(TaskGroup, ASleepingWaiterRunsAChildThatComesLaterWhenNobodyElseCan) {
+  weir::options o = with_workers(2);
+  o.max_spares = 0;
+  weir::runtime rt(o);
+  weir::task_group g(rt);
+  gate begun, go;
+  g.run([&] {
+    begun.open();
+    go.wait();
+  });
+  begun.wait();
+  std::atomic<int> tid{0};
+  auto waiter = rt.spawn([&] {
+    tid = thread_id();
+    return static_cast<bool>(g.wait());
+  });
+  ASSERT_TRUE(eventually([&] { return tid != 0 && asleep(tid); }));
+  g.run([&] { go.open(); });
+  EXPECT_TRUE(waiter.get().value());
+}
+
 TEST(TaskGroup, AWaitFromOutsideRunsNothingItself) {
   weir::runtime rt(with_workers(2));
   const auto me = std::this_thread::get_id();

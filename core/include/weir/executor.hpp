@@ -6,11 +6,16 @@
 namespace weir {
 inline namespace v0 {
 
-/// Two words, non-owning: it must not outlive what it refers to. A default-constructed one answers errc::stopped.
+namespace detail {
+class owned_gate;
+}
+
+/// Two words, non-owning: it must not outlive what it refers to, be that a runtime, a limited or a strand. A
+/// default-constructed one answers errc::stopped.
 /// Thread safety: all verbs may be called from any thread at once.
 class executor_ref {
  public:
-  executor_ref() noexcept = default;
+  constexpr executor_ref() noexcept = default;
 
   /// Fire and forget. The callable is copied or moved in; on refusal it is not touched. options::full decides what a
   /// full runtime does; on a worker it never blocks.
@@ -18,45 +23,41 @@ class executor_ref {
   /// (stop came first), failed (bad_alloc, or the callable's copy or move threw).
   template <detail::task_callable F>
   status submit(F&& f) const {
-    return core_ == nullptr ? status(errc::stopped)
-                            : detail::submit_plain(*core_, std::forward<F>(f), detail::patience::by_policy, nullptr);
+    return plain(std::forward<F>(f), detail::patience::by_policy);
   }
   template <detail::task_callable F>
   status submit(F&& f, const task_options& o) const {
-    return core_ == nullptr ? status(errc::stopped)
-                            : detail::submit_any(*core_, std::forward<F>(f), detail::patience::by_policy, o);
+    return with(std::forward<F>(f), detail::patience::by_policy, o);
   }
   /// Never blocks.
   template <detail::task_callable F>
   status try_submit(F&& f) const {
-    return core_ == nullptr ? status(errc::stopped)
-                            : detail::submit_plain(*core_, std::forward<F>(f), detail::patience::never, nullptr);
+    return plain(std::forward<F>(f), detail::patience::never);
   }
   template <detail::task_callable F>
   status try_submit(F&& f, const task_options& o) const {
-    return core_ == nullptr ? status(errc::stopped)
-                            : detail::submit_any(*core_, std::forward<F>(f), detail::patience::never, o);
+    return with(std::forward<F>(f), detail::patience::never, o);
   }
   /// Accepts all callables of the range or none. The elements are moved from if the range is an rvalue container.
   /// Only the lane of the options is used.
   template <std::ranges::forward_range R>
     requires detail::task_callable<detail::bulk_element<R>>
   status try_submit_bulk(R&& range) const {
-    return core_ == nullptr ? status(errc::stopped) : detail::submit_range(*core_, std::forward<R>(range), nullptr);
+    return detail::submit_range(core_, gate_, std::forward<R>(range), nullptr);
   }
   template <std::ranges::forward_range R>
     requires detail::task_callable<detail::bulk_element<R>>
   status try_submit_bulk(R&& range, const task_options& o) const {
-    return core_ == nullptr ? status(errc::stopped) : detail::submit_range(*core_, std::forward<R>(range), &o);
+    return detail::submit_range(core_, gate_, std::forward<R>(range), &o);
   }
   /// A refused task's handle is ready with the error.
   template <detail::task_callable F>
   auto spawn(F&& f) const {
-    return detail::spawn_access::spawn(core_, std::forward<F>(f), nullptr);
+    return detail::spawn_access::spawn(core_, gate_, std::forward<F>(f), nullptr);
   }
   template <detail::task_callable F>
   auto spawn(F&& f, const task_options& o) const {
-    return detail::spawn_access::spawn(core_, std::forward<F>(f), &o);
+    return detail::spawn_access::spawn(core_, gate_, std::forward<F>(f), &o);
   }
 
   friend bool operator==(const executor_ref&, const executor_ref&) noexcept = default;
@@ -64,10 +65,22 @@ class executor_ref {
  private:
   friend class runtime;
   friend class task_group;
+  friend class detail::owned_gate;
   friend WEIR_API executor_ref here() noexcept;
-  explicit executor_ref(detail::core* c) noexcept : core_(c) {}
-  detail::core* core_ = nullptr;
-  void* gate_ = nullptr;  // a strand or limit in front of the core
+  explicit executor_ref(detail::core* c) noexcept : core_(c), gate_(nullptr) {}
+
+  template <class F>
+  status plain(F&& f, detail::patience p) const {
+    return gate_ == nullptr ? detail::submit_plain(*core_, std::forward<F>(f), p, nullptr)
+                            : detail::submit_gated(core_, *gate_, std::forward<F>(f), p, nullptr);
+  }
+  template <class F>
+  status with(F&& f, detail::patience p, const task_options& o) const {
+    return detail::submit_any(core_, gate_, std::forward<F>(f), p, o);
+  }
+
+  detail::core* core_ = nullptr;             // never null without a gate
+  detail::gate* gate_ = &detail::gate_stopped;  // a strand or limit in front of the core; null: none
 };
 
 /// The runtime whose worker is calling; empty outside of any.

@@ -1,6 +1,7 @@
 // task_group: children that end before their scope does. Layer 6.
 #pragma once
 
+#include <weir/detail/child_node.hpp>
 #include <weir/executor.hpp>
 
 #include <memory>
@@ -20,11 +21,8 @@ namespace detail {
 
 class group_state;
 
-struct group_node : task_node {
+struct group_node : child_node {
   group_state* group;
-  group_node* next;      // links of the group's lists, under its lock
-  group_node* previous;
-  std::uint8_t where;
 };
 
 WEIR_API bool group_started(group_node& n) noexcept;  // false: the group was cancelled, do not run it
@@ -75,8 +73,7 @@ struct group_node_of final : group_node {
   static void destroy(task_node& n) noexcept {
     auto& me = self(n);
     if ((me.state.load(relaxed) & node_state::phase) == node_state::queued) me.s.callable.~F();
-    me.~group_node_of();
-    deallocate(&me, sizeof(group_node_of), alignof(group_node_of));
+    deallocate_task(&me, me.state.load(relaxed));
   }
   static std::exception_ptr unread(task_node&) noexcept { return {}; }
   static void destroy_callable(group_node_of& me, errc& e, std::exception_ptr& cause) noexcept {
@@ -98,6 +95,8 @@ struct group_node_of final : group_node {
 /// Runs children, waits for all of them, reports their first error.
 /// The destructor cancels and waits, so children may refer to what outlives the group. On a worker a wait runs the
 /// group's own unstarted children and nothing else. After wait() the group is clean and can be used again.
+/// Over a strand or limited the children keep its rules: no wait runs them in place, and one in a task that holds the place
+/// which they would need answers errc::starved.
 /// Thread safety: run, try_run, cancel, set_limit and token from any thread; wait from one thread at a time, and the
 /// destructor after all of them.
 class task_group {
@@ -138,27 +137,31 @@ class task_group {
     if (detail::is_null_callable(f)) return refuse(errc::invalid, {}, only_now);
     detail::admission a;
     if (!begin(a, only_now)) return false;
-    void* p = nullptr;
+    node* n = nullptr;
     WEIR_TRY {
-      p = detail::allocate(*core_, sizeof(node), alignof(node));
-      auto* n = ::new (p) node;
+      n = detail::allocate_task<node>(*core_, gate_ != nullptr ? detail::node_state::gated : 0);
       ::new (static_cast<void*>(std::addressof(n->s.callable))) D(std::forward<F>(f));
-      start(*n, node::ops_table, a);
+      start(*n, node::ops_table, a, only_now);
       return true;
     }
     WEIR_CATCH_ALL {
-      if (p != nullptr) detail::deallocate(p, sizeof(node), alignof(node));
-      give_up(a);
+      if (n != nullptr) detail::deallocate_task(n, gate_ != nullptr ? detail::node_state::gated : 0);
+      give_up(a, only_now);
       return refuse(errc::failed, std::current_exception(), only_now);
     }
     return false;
   }
   WEIR_API bool begin(detail::admission& a, bool only_now);
-  WEIR_API void start(detail::group_node& n, const detail::node_ops& ops, const detail::admission& a) noexcept;
-  WEIR_API void give_up(const detail::admission& a) noexcept;
+  WEIR_API void start(detail::group_node& n, const detail::node_ops& ops, const detail::admission& a, bool only_now) noexcept;
+  WEIR_API void give_up(const detail::admission& a, bool only_now) noexcept;
+  void give_place_back() noexcept;
   WEIR_API bool refuse(errc e, std::exception_ptr cause, bool silently) noexcept;
 
+  bool refused() const noexcept { return gate_ != nullptr && gate_->refusal != detail::outcome_ok; }
+  status wait(time_point until, bool at_any_price);
+
   detail::core* core_;
+  detail::gate* gate_;
   std::shared_ptr<detail::group_state> state_;
 };
 

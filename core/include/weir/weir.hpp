@@ -10,4 +10,5 @@
 #include <weir/parallel.hpp>
 #include <weir/runtime.hpp>
 #include <weir/sim.hpp>
+#include <weir/strand.hpp>
 #include <weir/task_group.hpp>

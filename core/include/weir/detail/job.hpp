@@ -33,6 +33,7 @@ struct job_ops;
 using outcome = std::uint8_t;
 inline constexpr outcome outcome_ok = 0;
 inline constexpr outcome outcome_stale = 255;
+inline constexpr outcome outcome_turn = 254;  // of a strand or limit: it is no task, and counted itself so
 constexpr outcome outcome_of(errc e) noexcept { return static_cast<outcome>(e); }
 
 struct job {
@@ -175,14 +176,16 @@ class task_name_scope {
   const char* outer_;
 };
 
-// data[1] is the name of a named one.
-template <class F, bool Named = false>
+// In a block of its own, `Front` bytes behind its begin (see gate_entry.hpp). data[1] is the name of a named one.
+template <class F, bool Named = false, std::size_t Front = 0>
 struct boxed_job {
-  static F* callable(job& j) noexcept { return static_cast<F*>(j.pointer()); }
+  static F* callable(job& j) noexcept {
+    return std::launder(reinterpret_cast<F*>(static_cast<std::byte*>(j.pointer()) + Front));
+  }
   static const char* name(job& j) noexcept {
     return Named ? reinterpret_cast<const char*>(static_cast<std::uintptr_t>(j.data[1])) : nullptr;
   }
-  static void free(F* f) noexcept { deallocate(f, sizeof(F), alignof(F)); }
+  static void free(F* f) noexcept { deallocate(reinterpret_cast<std::byte*>(f) - Front, Front + sizeof(F), alignof(F)); }
   // The block goes back even when the destructor throws.
   struct owner {
     F* f;
@@ -230,10 +233,10 @@ struct boxed_job {
   static constexpr job_ops ops{&run, &drop, &extract};
 
   static job make(core& c, auto&& f, const char* called = nullptr) {
-    void* p = allocate(c, sizeof(F), alignof(F));
-    WEIR_TRY { ::new (p) F(std::forward<decltype(f)>(f)); }
+    void* p = allocate(c, Front + sizeof(F), alignof(F));
+    WEIR_TRY { ::new (static_cast<void*>(static_cast<std::byte*>(p) + Front)) F(std::forward<decltype(f)>(f)); }
     WEIR_CATCH_ALL {
-      deallocate(p, sizeof(F), alignof(F));
+      deallocate(p, Front + sizeof(F), alignof(F));
       WEIR_RETHROW;
     }
     return {reinterpret_cast<std::uintptr_t>(&ops), {reinterpret_cast<std::uintptr_t>(p), reinterpret_cast<std::uintptr_t>(called)}};

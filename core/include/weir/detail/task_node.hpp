@@ -8,7 +8,7 @@
 #pragma once
 
 #include <weir/detail/atomics.hpp>
-#include <weir/detail/job.hpp>
+#include <weir/detail/gate_entry.hpp>
 
 #include <algorithm>
 #include <optional>
@@ -36,6 +36,7 @@ inline constexpr std::uint32_t detached = 8;   // no handle will read the result
 inline constexpr std::uint32_t counted = 16;   // holds a unit of capacity until it is claimed
 inline constexpr std::uint32_t in_place = 32;  // a waiter may claim it (not bound to a worker, strand or limit)
 inline constexpr std::uint32_t stoppable = 64;  // stop_links lie before it (stop_hub.hpp)
+inline constexpr std::uint32_t gated = 128;     // waits in a strand or limit: its ticket lies before it
 inline bool is_done(const atomic<std::uint32_t>& w) noexcept { return (w.load(acquire) & phase) == done; }  // [done] ← finish
 }  // namespace node_state
 
@@ -56,9 +57,42 @@ WEIR_API core* node_owner(const task_node& n) noexcept;
 
 WEIR_API extern const job_ops ticket_ops;  // run claims and runs, drop fails the task, extract hands it out
 
+// Of a task that is `gated`. There is always room for links behind the ticket, so that each leads to the other.
+inline constexpr std::size_t ticket_distance = (sizeof(gate_ticket) + sizeof(stop_links) + 15) / 16 * 16;
+inline gate_ticket& ticket_of(task_node& n) noexcept {
+  return *reinterpret_cast<gate_ticket*>(reinterpret_cast<std::byte*>(&n) - ticket_distance);
+}
+inline task_node& node_of(gate_entry& ticket) noexcept {
+  return *reinterpret_cast<task_node*>(reinterpret_cast<std::byte*>(&ticket) + ticket_distance);
+}
+inline bool is_gated(const task_node& n) noexcept { return (n.state.load(relaxed) & node_state::gated) != 0; }
+
+// A task's block, with what lies before it according to the flags. Throws std::bad_alloc.
+template <class Node>
+std::size_t bytes_before(std::uint32_t flags) noexcept {
+  const std::size_t n = (flags & node_state::gated) != 0       ? ticket_distance
+                        : (flags & node_state::stoppable) != 0 ? sizeof(stop_links)
+                                                               : 0;
+  return (n + alignof(Node) - 1) / alignof(Node) * alignof(Node);
+}
+template <class Node>
+Node* allocate_task(core& c, std::uint32_t flags) {
+  const std::size_t before = bytes_before<Node>(flags);
+  auto* const p = static_cast<std::byte*>(allocate(c, before + sizeof(Node), alignof(Node))) + before;
+  if ((flags & node_state::stoppable) != 0) ::new (static_cast<void*>(p - sizeof(stop_links))) stop_links;
+  return ::new (static_cast<void*>(p)) Node;
+}
+template <class Node>
+void deallocate_task(Node* n, std::uint32_t flags) noexcept {
+  n->~Node();
+  const std::size_t before = bytes_before<Node>(flags);
+  deallocate(reinterpret_cast<std::byte*>(n) - before, before + sizeof(Node), alignof(Node));
+}
+
 // Gives the node its conditions (throws bad_alloc); the stop callback is armed only by arm(), after the ticket is queued.
+// It keeps the core by count, or, with a ticket for it, the gate, which keeps the core.
 WEIR_API void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, std::uint32_t refs,
-                        const task_options* opts);
+                        const task_options* opts, gate* via = nullptr);
 WEIR_API void node_undo_init(task_node& n) noexcept;  // of a node that nobody else has seen
 WEIR_API void node_arm(task_node& n) noexcept;
 WEIR_API void node_forget(task_node& n) noexcept;  // frees the conditions
@@ -84,9 +118,9 @@ inline weir::error unrun_error(errc e) noexcept {
   return {e, {}, 1};
 }
 
-// F's place before the run, result<R>'s after it.
-template <class F, class R>
-struct task_node_of final : task_node {
+// F's place before the run, result<R>'s after it. Base: what a stream needs to know besides.
+template <class F, class R, class Base = task_node>
+struct task_node_of final : Base {
   union storage_t {
     storage_t() noexcept {}
     ~storage_t() {}
@@ -138,9 +172,7 @@ struct task_node_of final : task_node {
     node_forget(n);  // first: it waits for a stop callback that may be reading the result
     if ((me.state.load(relaxed) & node_state::phase) == node_state::done) me.s.value.~result<R>();
     else me.s.callable.~F();
-    void* const p = reinterpret_cast<std::byte*>(&me) - ((me.state.load(relaxed) & node_state::stoppable) != 0 ? offset() : 0);
-    me.~task_node_of();
-    deallocate(p, sizeof(task_node_of), alignof(task_node_of));
+    deallocate_task(&me, me.state.load(relaxed));
   }
   static std::exception_ptr unread(task_node& n) noexcept {
     auto& r = self(n).s.value;
@@ -148,31 +180,26 @@ struct task_node_of final : task_node {
   }
   static constexpr node_ops ops_table{&run, &fail, &extract, &destroy, &unread, nullptr};
 
-  static task_node_of* make(core& c, auto&& f, std::uint32_t flags, std::uint32_t references, const task_options* opts) {
-    const std::size_t before = opts != nullptr && opts->stop.stop_possible() ? offset() : 0;
-    auto* const p = static_cast<std::byte*>(allocate(c, sizeof(task_node_of) + before, alignof(task_node_of)));
-    auto* n = ::new (p + before) task_node_of;
-    if (before != 0) {
-      ::new (p + before - sizeof(stop_links)) stop_links;
-      flags |= node_state::stoppable;
-    }
+  static task_node_of* make(core& c, auto&& f, std::uint32_t flags, std::uint32_t references, const task_options* opts,
+                            gate* via, const node_ops& ops = ops_table) {
+    if (opts != nullptr && opts->stop.stop_possible()) flags |= node_state::stoppable;
+    if (via != nullptr) flags |= node_state::gated;
+    auto* const n = allocate_task<task_node_of>(c, flags);
     bool begun = false;
     WEIR_TRY {
-      node_init(*n, c, ops_table, flags, references, opts);  // first: what it throws must not cost the caller the callable
+      node_init(*n, c, ops, flags, references, opts, via);  // first: what it throws must not cost the caller the callable
       begun = true;
       ::new (static_cast<void*>(std::addressof(n->s.callable))) F(std::forward<decltype(f)>(f));
     }
     WEIR_CATCH_ALL {
       if (begun) node_undo_init(*n);
-      n->~task_node_of();
-      deallocate(p, sizeof(task_node_of), alignof(task_node_of));
+      deallocate_task(n, flags);
       WEIR_RETHROW;
     }
     return n;
   }
 
  private:
-  static constexpr std::size_t offset() noexcept { return std::max(alignof(task_node_of), sizeof(stop_links)); }
   static decltype(auto) invoke_callable(task_node_of& me) {
     if constexpr (takes_token<F>) return std::invoke(me.s.callable, node_token(me));
     else return std::invoke(me.s.callable);

@@ -1,0 +1,347 @@
+// See gate_state.hpp.
+#include "gate_state.hpp"
+#include "task_state.hpp"
+#include "worker.hpp"
+
+#include <algorithm>
+#include <new>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+constinit gate gate_stopped{outcome_of(errc::stopped)};
+constinit gate gate_invalid{outcome_of(errc::invalid)};
+constinit gate gate_failed{outcome_of(errc::failed)};
+
+namespace {
+
+constexpr double long_turn_ns = 16'000;  // as a batch of claimed jobs: see worker::claim()
+
+// A turn of a gate in front of another one is an entry there.
+struct turn_entry : gate_entry {
+  gate_state* of = nullptr;
+};
+
+gate_state& take_turn(const job& j) noexcept;
+
+outcome run_turn(job& j) noexcept {
+  worker& w = *worker::current();
+  w.started.sub();  // the turn is no task; those that it runs are
+  take_turn(j).run_turn(w);
+  return outcome_turn;
+}
+void drop_turn(job& j, errc e) noexcept { take_turn(j).fail_all(e); }
+bool extract_turn(job& j, task_fn&) { return drop_turn(j, errc::stopped), false; }
+
+const job_ops turn_ops{&run_turn, &drop_turn, &extract_turn}, nested_turn_ops{&run_turn, &drop_turn, &extract_turn};
+
+std::uintptr_t address(const job_ops& o) noexcept { return reinterpret_cast<std::uintptr_t>(&o); }
+
+// Whose turn it is. An entry goes back.
+gate_state& take_turn(const job& j) noexcept {
+  if (&j.ops() == &turn_ops) return *static_cast<gate_state*>(j.pointer());
+  auto* const e = static_cast<turn_entry*>(static_cast<gate_entry*>(j.pointer()));
+  gate_state& g = *e->of;
+  deallocate(e, sizeof(turn_entry), alignof(turn_entry));
+  return g;
+}
+
+// What an entry stands for, as a queue of the runtime would hold it.
+job job_of(gate_entry& e) noexcept {
+  const job j = e.as_job();
+  return is_ticket(j) ? node_ticket(node_of(e)) : j;
+}
+bool is_box(const job& j) noexcept { return !is_ticket(j) && !is_turn(j); }
+
+constexpr bool power_of_two(unsigned n) noexcept { return (n & (n - 1)) == 0; }
+
+}  // namespace
+
+bool is_turn(const job& j) noexcept { return &j.ops() == &turn_ops || &j.ops() == &nested_turn_ops; }
+void end_turn(job& j) noexcept { take_turn(j).end_turn(); }
+
+// ---- life ----
+
+gate_state::gate_state(core& c, gate_state* in_front_of, const gate_shape& s) noexcept
+    : dependant(&c),
+      owner(c),
+      parent(in_front_of),
+      full(s.full),
+      bounded(s.capacity != 0 || (parent != nullptr && parent->bounded)),
+      queue_(s.places) {
+  sweep_at_.store(64, relaxed);
+  if (s.capacity != 0) room_.emplace(s.capacity);
+  if (parent != nullptr) parent->add_ref();
+  enlist();
+}
+
+gate_state::~gate_state() {
+  if (parent != nullptr) parent->drop_ref();
+}
+
+gate* gate_open(core* c, gate* parent, const gate_shape& s) noexcept {
+  if (parent != nullptr && parent->refusal != outcome_ok) return parent;
+  if (s.places == 0 || s.places > 1u << 20 || (s.limits && s.capacity == 0) || s.capacity > std::size_t{1} << 40 ||
+      (s.full != on_full::block && s.full != on_full::reject))
+    return &gate_invalid;
+  if (c->dead()) return &gate_stopped;
+  gate* const g = new (std::nothrow) gate_state(*c, parent != nullptr ? &state_of(*parent) : nullptr, s);
+  return g != nullptr ? g : &gate_failed;
+}
+void gate_acquire(gate& g) noexcept {
+  if (g.refusal == outcome_ok) state_of(g).add_ref();
+}
+void gate_release(gate& g) noexcept {
+  if (g.refusal == outcome_ok && !state_of(g).owner.dead()) state_of(g).drop_ref();
+}
+
+// ---- admission ----
+
+outcome gate_state::enter_rooms(const task_options* o, patience p, std::size_t n) noexcept {
+  for (gate_state* g = this; g != nullptr; g = g->parent)
+    if (g->room_) {
+      const outcome said = enter(*g->room_, owner, g->full, o, p, n);
+      if (said == outcome_ok) continue;
+      for (gate_state* passed = this; passed != g; passed = passed->parent)
+        if (passed->room_) passed->room_->give(n);
+      return said;
+    }
+  return outcome_ok;
+}
+
+outcome enter(room<os_atomics>& r, core& c, on_full full, const task_options* o, patience p, std::size_t n) noexcept {
+  if (r.take(n)) return outcome_ok;
+  if (p == patience::never || full != on_full::block || this_worker != nullptr)  // P13
+    return c.count_refusal(), outcome_of(errc::full);
+  room<os_atomics>::waiter me;
+  if (r.line_up(me)) return outcome_ok;
+  if (c.closed()) r.turn_away(me, errc::stopped);  // closing() may have come before
+  const auto on_stop = [&] { r.turn_away(me, errc::cancelled); };
+  std::optional<std::stop_callback<decltype(on_stop)>> callback;
+  if (o != nullptr && o->stop.stop_possible()) callback.emplace(o->stop, on_stop);
+  const time_point limit = o != nullptr ? std::min(o->start_by, o->deadline) : time_point::max();
+  const errc said = r.await(me, [limit] { return until_ns(limit); });
+  return said == errc{} ? outcome_ok : outcome_of(said);
+}
+
+on_full policy_of(const core& c, const gate* via) noexcept {
+  for (const gate_state* g = via != nullptr ? &state_of(*via) : nullptr; g != nullptr; g = g->parent)
+    if (g->has_room()) return g->full;
+  return c.opts.full;
+}
+
+void gate_state::leave_rooms(std::size_t n) noexcept {
+  if (!bounded) return;
+  for (gate_state* g = this; g != nullptr; g = g->parent)
+    if (g->room_) g->room_->give(n);
+}
+
+void gate_state::closing() noexcept {
+  if (room_) room_->turn_all_away(errc::stopped);
+}
+
+outcome gate_admit(gate& base, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
+  if (base.refusal != outcome_ok) return base.refusal;
+  gate_state& g = state_of(base);
+  if (g.owner.dead()) return outcome_of(errc::stopped);
+  if (o != nullptr && (o->worker != -1 || o->prio > lane::low)) return outcome_of(errc::invalid);  // a turn runs on any worker
+  if (g.wants_sweep()) [[unlikely]] g.sweep();
+  if (g.bounded)
+    if (const outcome said = g.enter_rooms(o, p, n); said != outcome_ok) return said;
+  const outcome said = admit(g.owner, o, p, a, n);
+  if (said != outcome_ok) g.leave_rooms(n);
+  return said;
+}
+
+outcome gate_push(gate& base, const admission& a, gate_entry* const* all, std::size_t n) noexcept {
+  for (std::size_t i = 0; i < n; ++i) all[i]->tagged_ops |= a.tag;
+  if (state_of(base).push(all, n)) [[likely]] return outcome_ok;
+  gate_unadmit(base, a, n);
+  return outcome_of(errc::failed);
+}
+
+outcome gate_post(gate& g, gate_entry& e) noexcept {
+  gate_entry* const one = &e;
+  return state_of(g).push(&one, 1) ? outcome_ok : outcome_of(errc::failed);
+}
+
+void gate_unadmit(gate& base, const admission& a, std::size_t n) noexcept {
+  gate_state& g = state_of(base);
+  if (a.capacity_held) g.leave_rooms(n);
+  unadmit(g.owner, a, n);
+}
+
+// ---- the queue ----
+
+bool gate_state::push(gate_entry* const* all, std::size_t n) noexcept {
+  for (std::size_t i = 1; i < n; ++i) all[i]->next.store(all[i - 1], relaxed);
+  for (unsigned turns = queue_.push(*all[n - 1], *all[0]); turns != 0; --turns) {
+    add_ref();
+    if (post_turn()) continue;
+    drop_ref();  // never the last one: the caller's executor holds another
+    return without_memory(turns, all, n);
+  }
+  return true;
+}
+
+bool gate_state::post_turn() noexcept {
+  if (parent == nullptr)
+    return owner.post({address(turn_ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this)), 0}});
+  turn_entry* e = nullptr;
+  WEIR_TRY { e = ::new (allocate(owner, sizeof(turn_entry), alignof(turn_entry))) turn_entry; }
+  WEIR_CATCH_ALL { return false; }
+  e->tagged_ops = address(nested_turn_ops);
+  e->of = this;
+  gate_entry* const one = e;
+  if (parent->push(&one, 1)) return true;
+  deallocate(e, sizeof(turn_entry), alignof(turn_entry));
+  return false;
+}
+
+// The last `turns` of those that the push was to start have no job. Others do its work, or its entries are taken back and
+// what came behind them fails. False: they were taken back.
+bool gate_state::without_memory(unsigned turns, gate_entry* const* all, std::size_t n) noexcept {
+  gate_entry* rest = nullptr;
+  if (queue_.not_started(turns, rest)) return true;
+  const auto mine = [&](const gate_entry* e) { return std::find(all, all + n, e) != all + n; };
+  std::size_t found = 0;
+  for (const gate_entry* e = rest; e != nullptr; e = e->next.load(relaxed)) found += mine(e);
+  const bool back = found == n;  // else a shutdown has taken some, and all are its
+  while (rest != nullptr) {
+    gate_entry* const e = rest;
+    rest = e->next.load(relaxed);
+    if (back && mine(e)) continue;
+    job j = job_of(*e);
+    end_unstarted(j, errc::failed);
+  }
+  return !back;
+}
+
+bool gate_state::take_unstarted(job& j) noexcept {
+  gate_entry* const e = queue_.take();
+  if (e == nullptr) return false;
+  j = job_of(*e);
+  if (is_box(j)) leave_rooms();  // a ticket's claim does it
+  return true;
+}
+
+// By who has taken it out: counted as a start and an end.
+void gate_state::end_unstarted(job& j, errc e) noexcept {
+  core& c = owner;
+  if (is_turn(j)) return j.ops().drop(j, e);
+  const bool box = is_box(j);
+  if (box) leave_rooms();
+  if (j.counted()) c.started_elsewhere.add();
+  j.ops().drop(j, e);
+  if (box) c.ended_elsewhere[outcome_of(e)].add();
+  os_atomics::light_or_full_fence();  // [room] ↔ wait_for_room
+  if ((c.attention_bits() & attention::blocked) != 0) c.room_made();
+  c.tell_if_asked();
+}
+
+void gate_state::end_turn() noexcept {
+  queue_.end_turn();
+  drop_ref();
+}
+
+// A turn that has nowhere to go.
+void gate_state::fail_all(errc why) noexcept {
+  while (gate_entry* const e = queue_.next()) {
+    job j = job_of(*e);
+    end_unstarted(j, why);
+  }
+  drop_ref();
+}
+
+void gate_state::sweep() noexcept {
+  std::size_t left = 0;
+  gate_entry* stale = queue_.sweep([](gate_entry& e) { return ticket_is_stale(job_of(e)); }, left);
+  sweep_at_.store(static_cast<std::int64_t>(left) + 64, relaxed);
+  while (stale != nullptr) {
+    gate_entry* const e = stale;
+    stale = e->next.load(relaxed);
+    note_stale(-1);
+    node_release(node_of(*e));
+  }
+}
+
+// ---- a turn ----
+
+// False: there is no memory for it. over: nothing was left, and there is no turn any more.
+bool gate_state::hand_on(bool& over) noexcept {
+  over = queue_.over_if_empty();
+  return over || post_turn();
+}
+
+void gate_state::run_turn(worker& w) noexcept {
+  held_place here{this, w.places};
+  w.places = &here;
+  bool over = false;
+  std::uint64_t began = ticks();
+  for (unsigned n = 1;; ++n) {
+    gate_entry* const e = queue_.next();
+    over = e == nullptr;
+    if (over) break;
+    job j = job_of(*e);
+    if (bounded && is_box(j)) leave_rooms();
+    w.run(j);
+    const bool others = w.wanted_elsewhere();
+    if (!others && w.one_more_in_turn() && (!power_of_two(n) || ticks_since(began, ticks()) < ticks_of(long_turn_ns))) continue;
+    if ((others || w.somebody_waits()) && hand_on(over)) break;
+    w.next_batch_in_turn();
+    began = ticks();
+    n = 0;
+  }
+  w.places = here.outer;
+  if (over) drop_ref();
+}
+
+// ---- waits ----
+
+bool gate_state::begin_wait(held_place& p) noexcept {
+  const std::lock_guard lock(wait_mutex_);
+  p.next_wait = waits_;
+  waits_ = &p;
+  if (++waiting_ < queue_.most()) return true;
+  for (const held_place* at = waits_; at != nullptr; at = at->next_wait)
+    if (at->over(at->awaited)) return true;  // that one is about to go on
+  waits_ = p.next_wait;
+  --waiting_;
+  return false;
+}
+
+void gate_state::end_wait(held_place& p) noexcept {
+  const std::lock_guard lock(wait_mutex_);
+  for (held_place** at = &waits_; *at != nullptr; at = &(*at)->next_wait)
+    if (*at == &p) {
+      *at = p.next_wait;
+      --waiting_;
+      return;
+    }
+}
+
+gated_wait::gated_wait(gate& via, worker& w, const void* what, bool (*over)(const void*) noexcept) noexcept : worker_(w) {
+  if (w.places == nullptr || via.refusal != outcome_ok) return;
+  for (gate_state* g = &state_of(via); g != nullptr && !starves_; g = g->parent)
+    for (held_place* p = w.places; p != nullptr && !starves_; p = p->outer)
+      if (p->of == g) {
+        p->awaited = what;
+        p->over = over;
+        if (!g->begin_wait(*p)) p->awaited = nullptr, starves_ = true;
+      }
+  if (starves_) leave();
+}
+gated_wait::~gated_wait() { leave(); }
+
+void gated_wait::leave() noexcept {
+  for (held_place* p = worker_.places; p != nullptr; p = p->outer)
+    if (p->awaited != nullptr) {
+      p->of->end_wait(*p);
+      p->awaited = nullptr;
+    }
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,123 @@
+// Strands and limits: tasks that have been admitted wait here for one of a few places. Layer 5.
+//
+//   push ─► turnstile ◄─ a turn, which is a job of the runtime, or an entry of the gate behind this one ─► run
+//
+// Whoever pushes into a gate with a free place starts a turn: a job without a callable, which takes entries and runs them on
+// its worker, one after the other. A strand has one place, so its tasks follow each other; a limit has several. A turn takes
+// what is left of its worker's batch, and then makes room for others if somebody waits: it queues itself again (P38: past all
+// admission). When nothing is left it is over.
+//
+// State
+//   queue_          what waits, and how many turns there are (turnstile.hpp)
+//   waits_          the waits of tasks that hold a place, for tasks of this gate; under wait_mutex_
+//   stale_          tickets in the queue whose task was claimed without them
+//   holders (dependant.hpp): the strand or limit itself, each turn, each gate in front, each task with a ticket
+//   room_           of a limit: its capacity (room.hpp)
+//
+// Invariants
+//   I1  an entry leaves the queue once: by a turn, a shutdown's flush, a sweep (stale ones), or for want of memory.
+//   I2  while the queue holds something there is a turn, or a push is about to start one, or the runtime is halted, and its
+//       flush takes everything.
+#pragma once
+
+#include "core.hpp"
+#include "dependant.hpp"
+#include "room.hpp"
+#include "turnstile.hpp"
+
+#include <weir/detail/gate.hpp>
+
+#include <optional>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+class gate_state;
+
+// A turn's place in a gate, on the stack of its worker; and what its task sleeps for, while that is something of the same gate.
+struct held_place {
+  gate_state* of;
+  held_place* outer;
+  const void* awaited = nullptr;
+  bool (*over)(const void*) noexcept = nullptr;
+  held_place* next_wait = nullptr;
+};
+
+class gate_state final : public gate, public dependant {
+ public:
+  gate_state(core& c, gate_state* in_front_of, const gate_shape& s) noexcept;
+  gate_state(const gate_state&) = delete;
+  gate_state& operator=(const gate_state&) = delete;
+
+  // ---- admission ----
+  outcome enter_rooms(const task_options* o, patience p, std::size_t n) noexcept;  // of this one and those behind it
+  void leave_rooms(std::size_t n = 1) noexcept;
+  void closing() noexcept override;
+  bool has_room() const noexcept { return room_.has_value(); }
+
+  // ---- the queue ----
+  bool push(gate_entry* const* all, std::size_t n) noexcept;  // false: no memory, nothing was queued
+  bool take_unstarted(job& j) noexcept override;  // its place in the rooms is given back
+  void end_turn() noexcept;              // of a turn that was taken out of its queue
+  void fail_all(errc e) noexcept;
+  void run_turn(worker& w) noexcept;
+  void sweep() noexcept;
+  void note_stale(std::int64_t n) noexcept { stale_.fetch_add(n, relaxed); }
+  bool wants_sweep() const noexcept { return stale_.load(relaxed) > sweep_at_.load(relaxed); }
+
+  // ---- waits of who holds a place ----
+  bool begin_wait(held_place& p) noexcept;  // false: then nothing of this gate could ever start
+  void end_wait(held_place& p) noexcept;
+
+  core& owner;
+  gate_state* const parent;  // null: the runtime itself
+  const on_full full;
+  const bool bounded;  // this one or one further on has a capacity of its own
+
+ private:
+  friend class diagnosis;
+  ~gate_state() override;
+  bool post_turn() noexcept;
+  bool hand_on(bool& over) noexcept;
+  bool without_memory(unsigned turns, gate_entry* const* all, std::size_t n) noexcept;
+  void end_unstarted(job& j, errc e) noexcept;
+
+  alignas(cache_line) turnstile<os_atomics, gate_entry> queue_;
+  atomic<std::int64_t> stale_{0}, sweep_at_{0};
+  mutex wait_mutex_;
+  held_place* waits_ = nullptr;
+  unsigned waiting_ = 0;
+  std::optional<room<os_atomics>> room_;
+};
+
+inline gate_state& state_of(gate& g) noexcept { return static_cast<gate_state&>(g); }
+inline const gate_state& state_of(const gate& g) noexcept { return static_cast<const gate_state&>(g); }
+
+// Room for n in what a limit or a stream may hold, or why not. As the policy says it waits: never on a worker (P13).
+outcome enter(room<os_atomics>& r, core& c, on_full full, const task_options* o, patience p, std::size_t n) noexcept;
+// What an executor does when it is full: that of the nearest limit, else that of the runtime.
+on_full policy_of(const core& c, const gate* via) noexcept;
+
+bool is_turn(const job& j) noexcept;
+void end_turn(job& j) noexcept;  // taken out of a queue by a shutdown: what waits in its gate is for the caller
+
+// While it lives, the worker sleeps until over(what), which is about something that goes through `via`.
+class gated_wait {
+ public:
+  gated_wait(gate& via, worker& w, const void* what, bool (*over)(const void*) noexcept) noexcept;
+  ~gated_wait();
+  gated_wait(const gated_wait&) = delete;
+  gated_wait& operator=(const gated_wait&) = delete;
+  /// All places are held by tasks that wait for the gate's own tasks, the caller among them: it would never be over.
+  bool starves() const noexcept { return starves_; }
+
+ private:
+  void leave() noexcept;
+  worker& worker_;
+  bool starves_ = false;
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,127 @@
+// The children of a group or stream that have not begun: those that may, and those that wait for a place. Layer 6.
+//
+// Each child is a task whose ticket lies in a queue; its parent keeps the unstarted ones in a list of its own, so that who
+// waits for them can claim them wherever their tickets are (P14). Everything here is under the parent's lock but for post().
+#pragma once
+
+#include "gate_state.hpp"
+#include "references.hpp"
+
+#include <weir/detail/child_node.hpp>
+
+#include <mutex>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+class siblings {
+ public:
+  enum place : std::uint8_t { nowhere, unstarted, pending };
+
+  unsigned limit = 0;  // at most so many have a place; 0: all
+
+  bool has_unstarted() const noexcept { return unstarted_.first != nullptr; }
+  /// A place for one that is to come, ahead of its add().
+  bool reserve() noexcept { return room() && (++active_, true); }
+
+  /// True: it has a place, and is to be posted.
+  bool add(child_node& n, bool reserved) noexcept {
+    const bool now = reserved || room();
+    if (now && !reserved) ++active_;
+    n.where = now ? unstarted : pending;
+    (now ? unstarted_ : pending_).push(n);
+    return now;
+  }
+  /// It begins, or ends without having begun. Either way it has a place from here on, which leave() gives back.
+  void unlink(child_node& n) noexcept {
+    if (n.where == unstarted) unstarted_.remove(n);
+    if (n.where == pending) pending_.remove(n), ++active_;
+    n.where = nowhere;
+  }
+  /// A place is free: whoever gets it, to be posted; null: nobody.
+  child_node* leave() noexcept {
+    --active_;
+    return admit();
+  }
+  /// Also when the limit has changed. The caller has a reference to what it gets.
+  child_node* admit() noexcept {
+    child_node* const n = pending_.first;
+    if (n == nullptr || !room()) return nullptr;
+    pending_.remove(*n);
+    unstarted_.push(*n);
+    n->where = unstarted;
+    ++active_;
+    add_reference(n->refs);
+    return n;
+  }
+  /// For who waits on a worker: the oldest that may begin, with a reference. Its claim unlinks it.
+  child_node* oldest_unstarted() noexcept {
+    child_node* const n = unstarted_.first;
+    if (n == nullptr) return nullptr;
+    unstarted_.remove(*n);
+    n->where = nowhere;
+    add_reference(n->refs);
+    return n;
+  }
+  /// Any that has not begun, unlinked, with a reference.
+  child_node* any() noexcept {
+    child_node* const n = has_unstarted() ? unstarted_.first : pending_.first;
+    if (n == nullptr) return nullptr;
+    unlink(*n);
+    add_reference(n->refs);
+    return n;
+  }
+
+ private:
+  struct list {
+    child_node *first = nullptr, *last = nullptr;
+    void push(child_node& n) noexcept {
+      n.next = nullptr;
+      n.previous = last;
+      (last != nullptr ? last->next : first) = &n;
+      last = &n;
+    }
+    void remove(child_node& n) noexcept {
+      (n.previous != nullptr ? n.previous->next : first) = n.next;
+      (n.next != nullptr ? n.next->previous : last) = n.previous;
+    }
+  };
+  bool room() const noexcept { return limit == 0 || active_ < limit; }
+
+  list unstarted_, pending_;
+  unsigned active_ = 0;  // have a place, begun or not
+};
+
+/// A child that has got its place: its ticket goes to a queue, past every admission (P38).
+inline void post(child_node& n) noexcept {
+  add_reference(n.refs);
+  if (is_gated(n) ? gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok : node_owner(n)->post(node_ticket(n))) return;
+  node_fail(n, errc::failed);  // no memory for the ticket
+  node_release(n);
+}
+/// What leave() and admit() gave: posts it, and lets go of it.
+inline void post_admitted(child_node* n) noexcept {
+  if (n == nullptr) return;
+  post(*n);
+  node_release(*n);
+}
+
+/// Ends all that have not begun. Whatever somebody else has just claimed hears of it by its token.
+template <class Mutex>
+void cancel_unstarted(siblings& s, Mutex& m) noexcept {
+  for (;;) {
+    child_node* n = nullptr;
+    {
+      const std::lock_guard lock(m);
+      n = s.any();
+    }
+    if (n == nullptr) return;
+    node_fail(*n, errc::cancelled);
+    node_release(*n);
+  }
+}
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir

@@ -1,0 +1,191 @@
+// turnstile.hpp and inbox.hpp: entries pushed by two threads, taken by turns that workers run. room.hpp: a place that three want.
+#include "relacy.hpp"
+
+#include "room.hpp"
+#include "turnstile.hpp"
+
+#include <optional>
+
+using namespace weir::detail;
+
+namespace {
+
+using A = model_atomics;
+
+// What gate_state.cpp and the runtime's queues make of it: a turn that was started lies in a queue until a worker takes it.
+struct entry {
+  model::atomic<entry*> next{nullptr};
+  model::plain<int> callable;
+};
+
+template <class Self, rl::thread_id_t Threads>
+struct turns_test : model::test<Self, Threads> {
+  static constexpr const char* files = "turnstile.hpp; inbox.hpp";
+  static constexpr auto modes = model::one_mode;
+  model::atomic<unsigned> queued{0};
+
+  void post(unsigned turns) {
+    if (turns != 0) queued.fetch_add(turns, release);
+  }
+  bool take() {
+    unsigned n = queued.load(relaxed);
+    while (n != 0)
+      if (queued.compare_exchange_weak(n, n - 1, acquire, relaxed)) return true;
+    return false;
+  }
+};
+
+// A strand. Each turn makes room for others after one entry.
+struct strand_turns : turns_test<strand_turns, 4> {
+  static constexpr const char* fact = "a strand's entries run one at a time, each once, in the order of each thread, and see each other's writes";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 200'000, .random = 200'000};
+
+  turnstile<A, entry> q{1};
+  entry all[4];
+  model::plain<int> guarded;
+  unsigned ran = 0, next[2]{};
+
+  void before() { guarded.set(0); }
+  void push(unsigned who) {
+    for (unsigned i = 0; i < 2; ++i) {
+      entry& e = all[who * 2 + i];
+      e.callable.set(static_cast<int>(who * 2 + i) + 1);
+      post(q.push(e, e));
+    }
+  }
+  void work_off() {
+    while (ran != 4) {
+      if (!take()) {
+        A::pause();
+        continue;
+      }
+      entry* const e = q.next();
+      if (e == nullptr) continue;
+      const auto k = static_cast<unsigned>(e - all);
+      MODEL_CHECK(e->callable.get() == static_cast<int>(k) + 1);
+      MODEL_CHECK(next[k / 2]++ == k % 2);
+      guarded.set(guarded.get() + 1);
+      ++ran;
+      if (!q.over_if_empty()) post(1);
+    }
+  }
+  void thread(unsigned i) { i < 2 ? push(i) : work_off(); }
+  void after() { MODEL_CHECK(guarded.get() == 4 && q.take() == nullptr); }
+};
+MODEL_ADD(strand_turns);
+
+// Two entries at once from each of two threads, linked as gate_push links them; one goes in while the strand is being swept.
+struct strand_bulk : turns_test<strand_bulk, 3> {
+  static constexpr const char* fact = "what is pushed together stays in order, and what a sweep leaves is not lost";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 200'000, .random = 100'000};
+
+  turnstile<A, entry> q{1};
+  entry all[4];
+  unsigned ran = 0, swept = 0, next = 0;
+
+  void thread(unsigned i) {
+    if (i == 0) {
+      for (unsigned k = 0; k < 3; ++k) all[k].callable.set(static_cast<int>(k));
+      all[1].next.store(&all[0], relaxed);
+      all[2].next.store(&all[1], relaxed);
+      return post(q.push(all[2], all[0]));
+    }
+    if (i == 1) {
+      all[3].callable.set(-1);  // unwanted
+      post(q.push(all[3], all[3]));
+      std::size_t left = 0;
+      for (entry* e = q.sweep([](entry& x) { return x.callable.get() < 0; }, left); e != nullptr; e = e->next.load(relaxed)) ++swept;
+      return;
+    }
+    while (ran + swept != 4) {
+      if (!take()) {
+        A::pause();
+        continue;
+      }
+      while (entry* const e = q.next()) {
+        if (e->callable.get() >= 0) MODEL_CHECK(static_cast<unsigned>(e->callable.get()) == next++);
+        ++ran;
+      }
+    }
+  }
+  void after() { MODEL_CHECK(next == 3 && ran + swept == 4); }
+};
+MODEL_ADD(strand_bulk);
+
+// A limit of two. The second and the third entry need each other, so both must get a turn, whoever pushes first and however
+// the first one's turn ends meanwhile.
+struct limit_meets : turns_test<limit_meets, 4> {
+  static constexpr const char* fact = "of a limit of two both places are used, and never three";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 200'000, .random = 200'000, .depth = 4'000};
+
+  turnstile<A, entry> q{2};
+  entry all[3];
+  unsigned ran = 0, inside = 0, met = 0;
+
+  void push(unsigned k) {
+    all[k].callable.set(static_cast<int>(k));
+    post(q.push(all[k], all[k]));
+  }
+  void thread(unsigned i) {
+    if (i == 0) return push(0), push(1);
+    if (i == 1) return push(2);
+    while (ran != 3) {
+      if (!take()) {
+        A::pause();
+        continue;
+      }
+      MODEL_CHECK(++inside <= 2);
+      while (entry* const e = q.next()) {
+        if (e->callable.get() != 0)
+          for (++met; met < 2;) A::pause();
+        ++ran;
+      }
+      --inside;
+    }
+  }
+};
+MODEL_ADD(limit_meets);
+
+// One place. Its holder gives it back; two stand in line, or come when it is free; one of them is told to go.
+struct room_line : model::test<room_line, 4> {
+  static constexpr const char* fact = "one at a time has the place, nobody sleeps past his turn, and who is sent away has not got it";
+  static constexpr const char* files = "room.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 200'000, .random = 200'000};
+  static constexpr auto modes = model::one_mode;
+
+  room<A> r{1};
+  room<A>::waiter* second = nullptr;
+  model::plain<int> held;
+  unsigned had = 0, sent = 0;
+
+  void before() {
+    held.set(0);
+    MODEL_CHECK(r.take());
+  }
+  void use() {
+    held.set(held.get() + 1);
+    ++had;
+    r.give();
+  }
+  void thread(unsigned i) {
+    if (i == 0) return use();
+    if (i == 3) {  // a stop token: its callback ends before the waiter goes
+      while (second == nullptr) A::pause();
+      if (r.turn_away(*second, weir::errc::cancelled)) ++sent;
+      second = nullptr;
+      return;
+    }
+    room<A>::waiter me;
+    const bool at_once = r.line_up(me);
+    if (i == 2) second = &me;
+    const weir::errc said = at_once ? weir::errc{} : r.await(me, [] { return forever; });
+    if (i == 2)
+      while (second != nullptr) A::pause();
+    if (said == weir::errc{}) return use();
+    MODEL_CHECK(i == 2 && said == weir::errc::cancelled);
+  }
+  void after() { MODEL_CHECK(r.used() == 0 && had + sent == 3 && held.get() == static_cast<int>(had)); }
+};
+MODEL_ADD(room_line);
+
+}  // namespace

@@ -1,0 +1,184 @@
+// Strands and limits.
+#include "cases.hpp"
+
+#include <array>
+#include <memory_resource>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+namespace cases {
+
+namespace {
+
+constexpr auto rlx = std::memory_order_relaxed;
+
+// A strand over the runtime, over a limit, or over another strand.
+struct some_strand {
+  explicit some_strand(weir::runtime& rt) : behind_limit(rt, 1 + up_to(2), 100), behind_strand(rt) {
+    switch (weir::sim::random() % 3) {
+      case 0: s.emplace(rt); break;
+      case 1: s.emplace(behind_limit); break;
+      default: s.emplace(static_cast<const weir::executor_ref&>(behind_strand)); break;
+    }
+  }
+  weir::limited behind_limit;
+  weir::strand behind_strand;
+  std::optional<weir::strand> s;
+};
+
+struct counting final : std::pmr::memory_resource {
+  std::size_t out = 0;
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t align) override {
+    out += bytes;
+    return std::pmr::new_delete_resource()->allocate(bytes, align);
+  }
+  void do_deallocate(void* p, std::size_t bytes, std::size_t align) override {
+    out -= bytes;
+    std::pmr::new_delete_resource()->deallocate(p, bytes, align);
+  }
+  bool do_is_equal(const memory_resource& o) const noexcept override { return this == &o; }
+};
+
+}  // namespace
+
+void a_strand_is_serial() {
+  weir::runtime rt(with_workers(up_to(3)));
+  some_strand made(rt);
+  weir::strand& s = *made.s;
+  shared<int> inside{0}, ran{0};
+  std::array<shared<int>, 2> next{};
+  const auto task = [&](std::size_t who, int i) {
+    return [&, who, i] {
+      HOLDS(inside.fetch_add(1, rlx) == 0);
+      weir::sim::point();
+      HOLDS(next[who].load(rlx) == i);
+      next[who].store(i + 1, rlx);
+      ran.fetch_add(1, rlx);
+      HOLDS(inside.fetch_sub(1, rlx) == 1);
+    };
+  };
+  const auto submit_all = [&](std::size_t who) {
+    HOLDS(s.submit(task(who, 0)));
+    auto h = s.spawn(task(who, 1));
+    HOLDS(s.submit([&, f = task(who, 2), big = std::vector<int>(3, 7)]() mutable {
+      HOLDS(big.size() == 3);
+      f();
+      HOLDS(s.submit(task(who, 3)));
+    }));
+    if (weir::sim::random() % 2 == 0) HOLDS(h.get());
+  };
+  weir::sim::thread a([&] { submit_all(0); });
+  submit_all(1);
+  a.join();
+  HOLDS(rt.wait_idle());
+  HOLDS(ran.load(rlx) == 8);
+  const weir::snapshot m = rt.metrics();
+  HOLDS(m.submitted == 8 && m.ok == 8);
+}
+
+namespace {
+
+// The callers of submit meet the end of the runtime in each of its steps.
+void shut_down_under_submitters(std::pmr::memory_resource& memory) {
+  weir::options o = with_workers(up_to(2));
+  o.memory = &memory;
+  weir::runtime rt(o);
+  std::optional<some_strand> made(std::in_place, rt);
+  const weir::strand s = *made->s;
+  made.reset();
+  shared<int> ran{0}, sunk{0}, inside{0};
+  const bool aborts = weir::sim::random() % 2 == 0;
+  const auto task = [&] {
+    if (!aborts) HOLDS(inside.fetch_add(1, rlx) == 0);  // a sink may run beside the last task
+    weir::sim::point();
+    ran.fetch_add(1, rlx);
+    if (!aborts) inside.fetch_sub(1, rlx);
+  };
+  const auto submit_until_closed = [&] {
+    for (int i = 0; i < 4; ++i) {
+      const weir::status said = s.submit([&] {
+        static_cast<void>(s.submit(task));
+        task();
+      });
+      HOLDS(said || said.error().code == weir::errc::stopped);
+      s.spawn(task).detach();
+    }
+  };
+  weir::sim::thread a(submit_until_closed);
+  weir::report r;
+  if (aborts) r = rt.abort([&](weir::task_fn&&) { sunk.fetch_add(1, rlx); });
+  else if (weir::sim::random() % 2 == 0) r = rt.drain();
+  else if (r = rt.drain(weir::clock_type::now() + std::chrono::microseconds(5)); !r.complete) r = rt.drain();
+  HOLDS(r.complete);
+  a.join();
+  const weir::snapshot m = rt.metrics();
+  HOLDS(m.submitted == m.ok + m.stopped);
+  HOLDS(m.ok == static_cast<std::uint64_t>(ran.load(rlx)));
+  HOLDS(!aborts || m.stopped == static_cast<std::uint64_t>(sunk.load(rlx)));
+}
+
+}  // namespace
+
+void a_strand_against_a_shutdown() {
+  counting memory;
+  shut_down_under_submitters(memory);
+  HOLDS(memory.out == 0);  // nothing is left in a queue that nobody looks at any more
+}
+
+void a_limit_uses_all_its_places() {
+  weir::runtime rt(with_workers(2 + up_to(2)));
+  weir::limited two(rt, 2, 10);
+  shared<int> inside{0}, met{0}, ran{0};
+  const auto alone = [&] {
+    HOLDS(inside.fetch_add(1, rlx) < 2);
+    weir::sim::point();
+    inside.fetch_sub(1, rlx);
+    ran.fetch_add(1, rlx);
+  };
+  const auto meets = [&] {
+    HOLDS(inside.fetch_add(1, rlx) < 2);
+    met.fetch_add(1, rlx);
+    while (met.load(rlx) < 2) std::this_thread::yield();
+    inside.fetch_sub(1, rlx);
+    ran.fetch_add(1, rlx);
+  };
+  weir::sim::thread a([&] {
+    HOLDS(two.submit(alone));
+    HOLDS(two.submit(meets));
+  });
+  HOLDS(two.submit(meets));
+  HOLDS(two.try_submit_bulk(std::vector<std::function<void()>>(2, alone)));
+  a.join();
+  HOLDS(rt.wait_idle());
+  HOLDS(ran.load(rlx) == 5);
+}
+
+void room_in_a_limit_is_not_slept_over() {
+  weir::runtime rt(with_workers(up_to(2)));
+  weir::limited one(rt, 1, 1, weir::on_full::block);
+  shared<int> accepted{0}, ran{0};
+  const bool drains = weir::sim::random() % 2 == 0;
+  const auto submit_three = [&] {
+    for (int i = 0; i < 3; ++i) {
+      const weir::status s = one.submit([&] { ran.fetch_add(1, rlx); });
+      if (s) accepted.fetch_add(1, rlx);
+      else HOLDS(drains && s.error().code == weir::errc::stopped);
+    }
+  };
+  weir::sim::thread a(submit_three), b(submit_three);
+  if (weir::sim::random() % 2 == 0) {
+    auto h = one.spawn([] {}, {.start_by = weir::clock_type::now() + std::chrono::microseconds(3)});
+    h.cancel();
+  }
+  if (drains) HOLDS(rt.drain().complete);
+  a.join();
+  b.join();
+  HOLDS(drains || rt.wait_idle());
+  HOLDS(ran.load(rlx) == accepted.load(rlx));
+  HOLDS(drains || ran.load(rlx) == 6);
+}
+
+}  // namespace cases
