@@ -80,7 +80,8 @@ plan make_plan(const wishes& w) {
   const std::string self = this_program();
   for (const peer_entry& e : peers()) p.versions[e.name] = e.version;
   for (const contestant& c : own.all()) p.entrants.push_back({c.what, c.peer, c.peer, c.workers, self});
-  std::vector<std::string> programs = programs_beside();
+  // A quick run has no time for them, unless they are asked for.
+  std::vector<std::string> programs = w.quick && w.peers.empty() ? std::vector<std::string>{} : programs_beside();
   programs.insert(programs.end(), w.programs.begin(), w.programs.end());
   for (const std::string& program : programs) listing_of(program, own, "", p);
   if (!w.against.empty()) listing_of(w.against, own, "@against", p);

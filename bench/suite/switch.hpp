@@ -83,8 +83,9 @@ reading trickle(const ask& a) {
   exactly_once tasks;
   flood(peer, tasks, 100, 0);
   const usage before = usage::now();
-  each_millisecond(a.size / 4, [] {});
-  const double alone = (usage::now() - before).cpu / static_cast<double>(a.size / 4);
+  const std::uint64_t some = std::max<std::uint64_t>(1, a.size / 4);
+  each_millisecond(some, [] {});
+  const double alone = (usage::now() - before).cpu / static_cast<double>(some);
   meter m;
   const own_counters<Peer> own(peer);
   m.start();
@@ -142,7 +143,7 @@ reading futex_calls(const ask& a) {
     return traced_futex_calls({"block", std::string("switch/") + name, "--peer", Peer::name, "--workers",
                                std::to_string(a.workers), "--size", std::to_string(size)});
   };
-  const std::uint64_t few = a.size / 10;
+  const std::uint64_t few = std::max<std::uint64_t>(1, a.size / 10);
   meter m;
   m.start();
   const double trickled = (calls("trickle", 2 * few) - calls("trickle", few)) / static_cast<double>(few);
@@ -182,7 +183,7 @@ void enrol_switch(registry& r) {
     if (can_trace())
       r.add_full<Peer>({.suite = "switch",
                         .name = "futex",
-                        .size = many / r.pick(50u, 25u),
+                        .size = many / r.pick(200u, 25u),
                         .task = "a task",
                         .compared = {"trickle", "saturated"}},
                        futex_calls<Peer>);
