@@ -62,6 +62,7 @@ void worker::main(int cpu) noexcept {
   if (owner.opts.on_thread_start != nullptr) owner.opts.on_thread_start(static_cast<int>(number));
   wait_for_duty();
   loop();
+  hand_claimed_back();  // nobody else gets at it without membarrier: stale tickets and empty turns, which keep the runtime
   if (owner.opts.on_thread_stop != nullptr) owner.opts.on_thread_stop(static_cast<int>(number));
   stop_hub::forget(recent_hub);
   heap.abandon();
