@@ -8,9 +8,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace bench {
@@ -148,14 +150,18 @@ void from_json(const json& j, result& r) {
 }
 
 void write_file(const std::string& path, const std::string& text) {
-  const std::string part = path + ".part";
+  // What is no file (a terminal, /dev/null) is written to and not replaced.
+  std::error_code ignored;
+  const auto kind = std::filesystem::status(path, ignored).type();
+  const bool in_place = kind != std::filesystem::file_type::regular && kind != std::filesystem::file_type::not_found;
+  const std::string part = in_place ? path : path + ".part";
   std::ofstream out(part, std::ios::trunc);
   if (!out) throw std::runtime_error(path + ": cannot be written: " + std::strerror(errno));
   out << text;
   out.close();
-  if (!out || std::rename(part.c_str(), path.c_str()) != 0) {
+  if (!out || (!in_place && std::rename(part.c_str(), path.c_str()) != 0)) {
     const std::string why = std::strerror(errno);
-    unlink(part.c_str());
+    if (!in_place) unlink(part.c_str());
     throw std::runtime_error(path + ": cannot be written: " + why);
   }
 }

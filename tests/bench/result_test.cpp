@@ -163,6 +163,20 @@ TEST(Result, ThatCannotBeWrittenSaysWhy) {
   }
 }
 
+TEST(Result, GoesIntoADeviceAndDoesNotReplaceIt) {
+  const scratch folder;
+  for (const char* device : {"null", "full"})
+    std::filesystem::create_symlink(std::string("/dev/") + device, folder / device);
+  save({}, folder / "null");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "null"));
+  try {
+    save({}, folder / "full");
+    FAIL();
+  } catch (const std::runtime_error& e) {
+    EXPECT_NE(std::string(e.what()).find("No space left"), std::string::npos) << e.what();
+  }
+}
+
 TEST(Verdict, IsGivenOnlyWhenTheWholeIntervalIsBeyondOne) {
   EXPECT_EQ(verdict_of({0.9, 0.8, 0.95}, 9), verdict::faster);
   EXPECT_EQ(verdict_of({0.9, 0.8, 1.05}, 9), verdict::not_told_apart);
