@@ -116,8 +116,9 @@ void add_run(CLI::App& app, int& status) {
       ->capture_default_str();
   sub->add_option("--program", o->what.programs, "one more program that speaks the protocol of bench/README.md");
   sub->add_option("--against", o->what.against, "another build of weir-bench: its weir takes part as weir@against");
-  sub->add_option("--handicap", o->how.handicap,
-                  "percent by which weir, but not weir@against, is made slower: does compare find it here?")
+  sub->add_option(
+         "--handicap", o->how.handicap,
+         "percent by which weir, but not weir@against, spins longer (fork, submit): does compare find it here?")
       ->check(between(0.0, 10'000.0));
   sub->add_option("--seed", o->how.seed, "of the order of blocks (0: another each time)");
   sub->add_option("-o,--output", o->out, "where the result is written, as JSON");

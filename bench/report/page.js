@@ -146,7 +146,9 @@ function axisCards(suite) {
   const cards = [];
   for (const axis of unique(rowsOf(suite).map(r => r.what.axis)).filter(a => a)) {
     const rows = rowsOf(suite).filter(r => r.what.axis === axis);
-    for (const metric of unique(rows.flatMap(r => r.what.compared))) {
+    // Latency is drawn where it is not compared, too: at loads of each one's own capacity.
+    const latencies = ['p50_us', 'p99_us', 'p999_us'].filter(m => rows.some(r => intervalOf(r, m)));
+    for (const metric of unique([...rows.flatMap(r => r.what.compared), ...latencies])) {
       const lines = [];
       for (const who of unique(rows.map(nameOf))) {
         const mine = rows.filter(r => nameOf(r) === who && intervalOf(r, metric)).sort((a, b) => a.what.x - b.what.x);
@@ -242,8 +244,8 @@ function headline() {
   document.title = `weir-bench, ${result.started.slice(0, 10)}`;
   const e = result.environment;
   document.getElementById('subtitle').textContent =
-      `${result.started.replace('T', ' ').replace('Z', ' UTC')} · ${result.rounds.length} rounds in ${
-          Math.round(result.seconds)} s` +
+      `${result.started.replace('T', ' ').replace('Z', ' UTC')} · ${
+          Math.max(0, ...result.rows.map(r => r.rounds.length))} rounds in ${Math.round(result.seconds)} s` +
       ` · ${e.cores ?? '?'} cores of ${e.processor ?? '?'}` + (result.quick ? ' · quick' : '') +
       (result.complete ? '' : ' · interrupted');
   if (result.warnings.length)
@@ -332,18 +334,18 @@ function hostSection() {
   const facts = element('dl', {class: 'facts'});
   for (const [k, v] of [['command', result.command.join(' ')], ...Object.entries(result.environment)])
     facts.append(element('dt', {}, k), element('dd', {}, v));
-  s.append(
-      facts,
-      tableOf(
-          [
-            {head: 'round', cell: r => String(r.round + 1)}, {head: 'tries', cell: r => String(r.tries)},
-            {head: 'seconds', cell: r => short(r.seconds)}, {head: 'others, processors', cell: r => short(r.others, 2)},
-            {head: 'steal', cell: r => short(r.steal * 100, 2) + ' %'},
-            {head: 'held back', cell: r => short(r.throttled_s, 2) + ' s'},
-            {head: 'clock', cell: r => short(r.speed * 100, 3) + ' %'},
-            {head: 'disturbed', text: true, cell: r => r.disturbed}
-          ],
-          result.rounds));
+  s.append(facts);
+  if (result.rounds.length === 0) return;  // open loops are not checked round by round
+  s.append(tableOf(
+      [
+        {head: 'round', cell: r => String(r.round + 1)}, {head: 'tries', cell: r => String(r.tries)},
+        {head: 'seconds', cell: r => short(r.seconds)}, {head: 'others, processors', cell: r => short(r.others, 2)},
+        {head: 'steal', cell: r => short(r.steal * 100, 2) + ' %'},
+        {head: 'held back', cell: r => short(r.throttled_s, 2) + ' s'},
+        {head: 'clock', cell: r => short(r.speed * 100, 3) + ' %'},
+        {head: 'disturbed', text: true, cell: r => r.disturbed}
+      ],
+      result.rounds));
 }
 
 function dataSection() {

@@ -68,6 +68,10 @@ def sample():
         for peer, base in (('weir', 900), ('Boost.Asio', 2500)):
             rows.append(row(rng, 'latency', f'poisson_{load}', peer, 2, base / (1 - load / 100) ** 1.2, curves=True,
                             axis='percent of capacity', x=load, compared=('p50_us', 'p99_us')))
+    for load in (20, 50, 95):  # of their own capacities: to be drawn, and not to be compared
+        for peer, base in (('weir', 700), ('Boost.Asio', 2000)):
+            rows.append(row(rng, 'latency', f'load_{load}', peer, 1, base / (1 - load / 100), curves=True,
+                            axis='load, % of its capacity', x=load, compared=()))
     broken = row(rng, 'submit', 'from_8', 'Go pool', 2, 1, compared=('wall', 'cpu'), rounds=0)
     broken['failures'] = [{'round': 0, 'why': 'died: Segmentation fault'}, {'round': 1, 'why': EVIL}]
     rows.append(broken)
