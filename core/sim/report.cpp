@@ -73,10 +73,10 @@ std::string state_of(const detail::worker& w) {
   const auto f = [&](const char* name, bool b) { return b ? std::string(" ") + name : std::string(); };
   return format("      worker %u: forks %u, claimed %s, started %llu", w.index, w.forks.head(), w.claimed.owner_empty() ? "none" : "some",
                 static_cast<unsigned long long>(w.started.get())) +
-         f("roused", w.bed.roused()) + f("has_mail", w.has_mail.load(std::memory_order_relaxed)) +
+         f("roused", w.bed.roused()) + f("has_mail", w.mail.any()) +
          f("drains", w.drains.load(std::memory_order_relaxed)) + f("waits", w.waits.load(std::memory_order_relaxed)) +
          f("spare", w.spare) +
-         (w.spare ? format(" duty %d", static_cast<int>(w.on_duty.load(std::memory_order_relaxed))) : std::string()) + "\n";
+         (w.spare ? format(" duty %d", static_cast<int>(w.on_duty.now())) : std::string()) + "\n";
 }
 
 // Every state word of every runtime (src/diagnose.hpp).

@@ -167,7 +167,7 @@ void core::shut_leases() noexcept {
   first_blocked_ = nullptr;
   last_blocked_ = &first_blocked_;
   blocked_count_.store(0, relaxed);
-  lower(attention::blocked);
+  attention_.lower(attention::blocked);
 }
 
 std::uint64_t core::started_sum() const noexcept {
@@ -192,7 +192,7 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
   const std::uint64_t capacity = credits.capacity();
   bool full = n > capacity;
   while (!full) {
-    if (blocked_count_.load(relaxed) != 0) {
+    if (blocked_count_.load(relaxed) != 0) {  // [room]
       room_made();
       if (blocked_count_.load(relaxed) != 0) break;  // newcomers do not pass the blocked: none of the room is left
     }
@@ -250,8 +250,7 @@ outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
     if (ticks() >= patience_end) break;
     for (int i = 0; i < 32 && me.word.load(relaxed) == blocked_submitter::waiting; ++i) cpu_relax();
   }
-  raise(attention::blocked);  // from here on it is the workers' business
-  os_atomics::heavy_fence();  // [room] ↔ count_start
+  attention_.ask(attention::blocked);  // from here on it is the workers' business
   std::uint32_t w = me.word.load(acquire);  // [served] ← answer
   while (w <= blocked_submitter::asleep) {
     if (w == blocked_submitter::waiting && !me.word.compare_exchange_weak(w, blocked_submitter::asleep, relaxed, acquire)) continue;  // [served]
@@ -292,7 +291,7 @@ void core::unlink_blocked(blocked_submitter& b) noexcept {
     if (*at == &b) {
       *at = b.next;
       if (last_blocked_ == &b.next) last_blocked_ = at;
-      if (blocked_count_.fetch_sub(1, relaxed) == 1) lower(attention::blocked);
+      if (blocked_count_.fetch_sub(1, relaxed) == 1) attention_.lower(attention::blocked);
       return;
     }
 }
@@ -328,8 +327,7 @@ void core::sweep(lease& l) noexcept {
     }
   }
   published(lane::normal);
-  os_atomics::fence_seq_cst();  // [lane] ↔ take_lane
-  raise(attention::side_lanes);
+  attention_.mark(attention::side_lanes);
 }
 
 void core::room_made(bool in_bulk) noexcept {

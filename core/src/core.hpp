@@ -5,18 +5,14 @@
 // how wait_idle, drain and abort know: no shared counter is written for a task.
 //
 // Edges
-//   [room]     count_start's store, light fence, load of attention ↔ a blocked submitter's bit, heavy fence, look at
-//              the pool: either the worker sees that somebody waits for room, or he sees the room.
-//   [lane]     a side lane's enqueue, fence, look at its bit ↔ take_lane's clearing of the bit, look at the queue.
-//   [mail]     enqueue's store to has_mail ↔ take_mail's exchange.
-//   [halt]     halt's heavy fence ↔ the workers' looks at attention_ between tasks: the fence only makes it prompt.
-//   [duty]     vacate's and occupy's stores ↔ wait_for_duty's load.
-//   [report]   shut_down's word ↔ those who wait for the leader's report.
+//   [room]     wait_for_room's count ↔ admit_outside's look: newcomers do not pass the blocked. That who makes room sees the
+//              blocked, or they the room, is the attention word's edge.
 //   [late]     post's enqueue, light fence, look at the phase ↔ let_go_of_late's heavy fence, look at the queues: what is queued
 //              after the last worker has gone is let go of by either.
 //   [served]   a server's answer to a blocked submitter ↔ his acquire loads: the credits are his.
 #pragma once
 
+#include "attention.hpp"
 #include "counter.hpp"
 #include "credits.hpp"
 #include "crew.hpp"
@@ -24,6 +20,7 @@
 #include "entry_list.hpp"
 #include "idle.hpp"
 #include "inject_queue.hpp"
+#include "leader.hpp"
 #include "presence.hpp"
 #include "quiescence.hpp"
 #include "references.hpp"
@@ -71,10 +68,10 @@ struct lease {
   stop_hub* recent_hub = nullptr;
 };
 
-// What workers look at between two tasks besides their queues. leftovers: a drain gave up at its limit, and what comes to a queue
-// after that is stopped by whichever worker sees it.
+// Bits of the attention word. halted: an abort, or a drain past its limit; nothing new starts, and it is paused, too. leftovers: such
+// a drain gave up, and what comes to a queue after that is stopped by whichever worker sees it.
 namespace attention {
-inline constexpr std::uint32_t stop = 1, paused = 2, entries = 8, quiesce = 16, blocked = 32, mail = 64, leftovers = 128;
+inline constexpr std::uint32_t stop = 1, paused = 2, halted = 4, entries = 8, quiesce = 16, blocked = 32, mail = 64, leftovers = 128;
 constexpr std::uint32_t lane_bit(lane l) noexcept { return 256u << static_cast<unsigned>(l); }
 inline constexpr std::uint32_t side_lanes = 256u | 1024u;
 }  // namespace attention
@@ -149,10 +146,7 @@ class core {
 
   // ---- publishing ----
   void published(lane l) noexcept {
-    if (l != lane::normal) {
-      os_atomics::fence_seq_cst();  // [lane] ↔ take_lane
-      raise(attention::lane_bit(l));
-    }
+    if (l != lane::normal) attention_.mark(attention::lane_bit(l));
     if (const std::uint32_t h = idle.published(); h != 0) [[unlikely]] wake_if_needed(h);
   }
   bool post(const job& j) noexcept;  // a ticket whose task is admitted already; false: no memory
@@ -161,13 +155,12 @@ class core {
   int slot_here() const noexcept;  // of the worker that is pinned to the caller's processor; -1: none
   bool wake_one(bool for_forks = false) noexcept;
   void wake_all() noexcept;
-  void mail_taken() noexcept;
-  void deliver(worker& w) noexcept;  // there is mail for it
-  void raise(std::uint32_t bit) noexcept {
-    if ((attention_.load(relaxed) & bit) != bit) attention_.fetch_or(bit, seq_cst);  // [lane] [quiesce] [room]
+  outcome deliver(worker& w, const job* jobs, std::size_t n, std::uintptr_t tag) noexcept;
+  std::uint32_t attention_bits() const noexcept { return attention_.bits(); }
+  bool halted() const noexcept { return (attention_bits() & attention::halted) != 0; }
+  void tell_blocked() noexcept {  // after a start, or credits that were given back
+    if (attention_.told(attention::blocked)) [[unlikely]] room_made();
   }
-  void lower(std::uint32_t bit) noexcept { attention_.fetch_and(~bit, seq_cst); }  // [lane]
-  std::uint32_t attention_bits() const noexcept { return attention_.load(relaxed); }  // [halt]
   bool queues_empty() const noexcept;  // jobs that any worker may take; false positives only before a fence
 
   worker* slot(unsigned i) const noexcept { return slots_.at(i); }
@@ -189,7 +182,6 @@ class core {
   // Ends and starts outside of workers: a stop token or a handle that cancels.
   // Tickets in the queues whose task was claimed without them.
   atomic<std::int64_t> stale_tickets{0};
-  atomic<std::int64_t> mail_left_{0};
 
   counter_of_all started_elsewhere, ended_elsewhere[outcome_count];
 
@@ -219,11 +211,11 @@ class core {
   report shut_down(time_point until, Finish finish);
   void undo_entry() noexcept;
 
-  alignas(cache_line) atomic<std::uint32_t> attention_{0};
+  alignas(cache_line) attention_word<os_atomics> attention_;
   atomic<bool> dead_{false};
-  atomic<bool> refuse_children_{false};
   alignas(cache_line) atomic<std::uint64_t> last_claim_{0};  // ticks; see wake_if_needed()
-  alignas(cache_line) entries entries_{attention_, attention::entries};
+  counted_mark<os_atomics> letters_{attention_, attention::mail};
+  alignas(cache_line) entries entries_{attention_.raw(), attention::entries};
   slot_table<os_atomics, worker, max_slots> slots_;      // workers and spares, in the order of their making
   slot_table<os_atomics, worker, max_slots> by_number_;  // workers
   atomic<unsigned> active_{0};                           // those below are on duty; written under life_mutex_
@@ -247,13 +239,11 @@ class core {
 
   mutex life_mutex_;
   doors<os_atomics> doors_;
-  bool shutting_down_ = false;   // somebody leads a drain or an abort, or lets go of what came late
+  leader<os_atomics> shutdown_;  // under life_mutex_: of drains, aborts, and letting go of what came late
   bool late_ = false;            // something was queued after the stop
   bool closed_ = false;
-  report last_report_;
-  atomic<std::uint32_t> shutdown_word_{0};
-  quiescence<os_atomics> rest_{attention_, attention::quiesce};
-  atomic<bool> halted_{false};  // an abort, or a drain past its limit: nothing new starts
+  report last_report_;  // of the last complete shutdown
+  quiescence<os_atomics> rest_{attention_.raw(), attention::quiesce};
   crew<os_atomics> crew_;
   atomic<std::uint64_t> refs_{1};
 };

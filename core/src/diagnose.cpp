@@ -99,7 +99,8 @@ class diagnosis {
     const struct {
       std::uint32_t bit;
       const char* name;
-    } names[] = {{attention::stop, " stop"},         {attention::paused, " paused"},   {attention::leftovers, " leftovers"},
+    } names[] = {{attention::stop, " stop"},         {attention::paused, " paused"},   {attention::halted, " halted"},
+                 {attention::leftovers, " leftovers"},
                  {attention::entries, " entries"},   {attention::quiesce, " quiesce"}, {attention::blocked, " blocked"},
                  {attention::mail, " mail"},         {attention::lane_bit(lane::high), " high"},
                  {attention::lane_bit(lane::low), " low"}};
@@ -113,13 +114,13 @@ class diagnosis {
     out_ << "\n  queues:";
     for (std::size_t i = 0; i < lane_count; ++i) out_ << " " << lane_names[i] << " " << c_.lanes[i].size();
     out_ << ", local " << c_.local.size() << ", entries " << (c_.entries_.empty() ? "none" : "some") << ", mail "
-         << c_.mail_left_.load(relaxed) << ", stale tickets " << c_.stale_tickets.load(relaxed) << "\n";
+         << std::uint64_t{c_.letters_.left()} << ", stale tickets " << c_.stale_tickets.load(relaxed) << "\n";
     out_ << "  capacity " << c_.credits.capacity() << ", taken " << c_.credits.taken_.load(relaxed) << ", started " << c_.started_sum()
          << ", free " << free_credits() << ", blocked " << c_.blocked_count_.load(relaxed) << "\n";
     out_ << "  submitted " << submitted() << ", ended " << c_.ended_sum() << ":";
     for (outcome o = 0; o < outcome_count; ++o)
       if (const std::uint64_t n = c_.ended_sum(o); n != 0) out_ << " " << outcome_names[o] << " " << n;
-    out_ << "; wait for rest " << c_.rest_.waiters_.load(relaxed) << ", halted " << c_.halted_.load(relaxed) << ", orphan "
+    out_ << "; wait for rest " << c_.rest_.waiters_.load(relaxed) << ", orphan "
          << c_.crew_.orphaned() << ", threads " << c_.crew_.threads_.load(relaxed) << ", references " << c_.refs_.load(relaxed)
          << "\n";
   }
@@ -135,11 +136,11 @@ class diagnosis {
     const std::uint64_t begun = w.started.get(), over = ended(w);
     out_ << "  " << (w.spare ? "s" : "w") << (w.spare ? w.number - first_spare : w.number) << " (slot " << w.index << ") "
          << doing(w) << "\n    bed " << bed_name(w) << ", roused " << w.bed.roused() << ", waits " << w.waits.load(relaxed)
-         << ", drains " << w.drains.load(relaxed) << ", duty " << static_cast<std::uint32_t>(w.on_duty.load(relaxed)) << ", inspected "
+         << ", drains " << w.drains.load(relaxed) << ", duty " << static_cast<std::uint32_t>(w.on_duty.now()) << ", inspected "
          << w.running.inspectors() << ", follower ";
     if (const std::uint32_t f = w.follows.who(); f == w.follows.nobody) out_ << "none";
     else out_ << f;
-    out_ << ", mail " << w.has_mail.load(relaxed) << "\n    forks: ";
+    out_ << ", mail " << w.mail.any() << "\n    forks: ";
     deque(w.forks);
     out_ << "    claimed: ";
     deque(w.claimed.deque_);
@@ -182,7 +183,7 @@ class diagnosis {
     if (w.waits.load(relaxed)) return busy ? "runs a task that sleeps in a wait" : "sleeps in a wait";
     if (busy) return "runs a task";
     if (parked(w.index)) return "is parked";
-    if (w.on_duty.load(relaxed) != duty::on) return "is off duty";
+    if (w.on_duty.now() != w.on_duty.on) return "is off duty";
     return "looks for work";
   }
 
@@ -228,12 +229,12 @@ class diagnosis {
         out_ << (w.waits.load(relaxed) ? ", asleep in a wait\n" : "\n");
       } else if (parked(i)) {
         ++asleep;
-      } else if (!w.waits.load(relaxed) && w.on_duty.load(relaxed) == duty::on) {
+      } else if (!w.waits.load(relaxed) && w.on_duty.now() == w.on_duty.on) {
         ++awake;
       }
     }
     const std::uint32_t bits = c_.attention_bits();
-    const bool work = claimed || !c_.queues_empty() || c_.mail_left_.load(relaxed) > 0;
+    const bool work = claimed || !c_.queues_empty() || c_.letters_.left() != 0;
     if (work && awake == 0 && asleep != 0 && (bits & attention::paused) == 0)
       out_ << "  HUNG? public work waits, " << std::uint64_t{asleep} << " workers are parked, nobody searches: a lost wake-up\n";
     if (work && (bits & attention::paused) != 0) out_ << "  work waits, but the runtime is paused\n";

@@ -1,7 +1,7 @@
 // Blocking on a word, and the policy that the shipped primitives are built with. Layer 0.
 //
 // Edges
-//   [room] ↔ worker.cpp: the light side of an asymmetric pair, full where there is no membarrier.
+//   [ask] ↔ attention.hpp: the light side of an asymmetric pair, full where there is no membarrier.
 //   [quiesce] ↔ quiescence.hpp: the same.
 //
 // Raw futexes: libc's condition variables and library atomic waits have lost wake-ups in the field, and they spin on
@@ -31,8 +31,8 @@ struct os_atomics : seam {
   using mutex = std::mutex;
   // For a light side that has no slow path of its own.
   static void light_or_full_fence() noexcept {
-    if (asymmetric_fences_known) light_fence();  // [room] [quiesce]
-    else fence_seq_cst();  // [room] [quiesce]
+    if (asymmetric_fences_known) light_fence();  // [ask] [quiesce]
+    else fence_seq_cst();  // [ask] [quiesce]
   }
   static void wait(const atomic<std::uint32_t>& w, std::uint32_t expected, std::int64_t ns) noexcept {
     futex_wait(w, expected, ns);

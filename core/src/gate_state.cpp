@@ -235,8 +235,7 @@ void gate_state::end_unstarted(job& j, errc e) noexcept {
   if (j.counted()) c.started_elsewhere.add();
   j.ops().drop(j, e);
   if (box) c.ended_elsewhere[outcome_of(e)].add();
-  os_atomics::light_or_full_fence();  // [room] ↔ wait_for_room
-  if ((c.attention_bits() & attention::blocked) != 0) c.room_made();
+  c.tell_blocked();
   c.tell_if_asked();
 }
 

@@ -60,29 +60,25 @@ bool core::quiescent() const noexcept {
 void core::check_quiescent() noexcept {
   if (!rest_.tell([this] { return quiescent(); })) return;
   if (crew_.orphaned()) {
-    raise(attention::stop);
+    attention_.raise(attention::stop);
     wake_all();
-    for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // spares that wait for duty are not among the idle
   }
 }
 
 bool core::wait_quiescent(time_point until, bool unless_halted) noexcept {
   return rest_.wait([this] { return !dead() && quiescent(); },
-                    [&] { return dead() || (unless_halted && halted_.load(relaxed)) ? 0 : until_ns(until); });
+                    [&] { return dead() || (unless_halted && halted()) ? 0 : until_ns(until); });
 }
 
 void core::pause() noexcept {
   if (dead()) return;
   const std::lock_guard lock(life_mutex_);
-  if (!closed()) raise(attention::paused);
+  if (!closed()) attention_.raise(attention::paused);
 }
 
 void core::resume() noexcept {
-  if (dead() || (attention_bits() & attention::paused) == 0 || halted_.load(relaxed)) return;
-  lower(attention::paused);
-  wake_all();
-  for (unsigned i = 0, e = slot_count(); i < e; ++i)  // off duty, with what was bound to it before
-    if (slot(i)->has_mail.load(relaxed)) slot(i)->bed.unpark();
+  if (dead() || (attention_bits() & attention::paused) == 0) return;
+  if (attention_.lower_unless(attention::paused, attention::halted)) wake_all();
 }
 
 // ---- shutdown ----
@@ -141,13 +137,9 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
         if (o == steal_outcome::stolen) deal_with(j), more = true;
         else if (!os_atomics::asymmetric()) break;  // its worker hands it back: it is halted
       }
-      for (job j;; deal_with(j), more = true) {
-        const std::lock_guard lock(w.mail_mutex);
-        w.has_mail.store(false, relaxed);
-        if (w.mail.empty()) break;
-        j = w.mail.front();
-        w.mail.pop_front();
-        mail_taken();
+      for (job j; w.mail.take_anyhow(j); more = true) {
+        letters_.gone();
+        deal_with(j);
       }
     }
   }
@@ -155,7 +147,7 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
     entries::finish(*e, entry_refused);
     undo_entry();
   }
-  if ((attention_bits() & attention::blocked) != 0) room_made();
+  tell_blocked();
   tell_if_asked();
 }
 
@@ -189,38 +181,31 @@ report core::shut_down(time_point until, Finish finish) {
     resume();
     return make_report(false);
   }
+  std::unique_lock life(life_mutex_);
   for (;;) {
-    const std::uint32_t seen = shutdown_word_.load(acquire);  // [report]
-    {
-      const std::lock_guard lock(life_mutex_);
-      if (stopped() && (!shutting_down_ || clock_type::now() >= until)) return last_report_;
-      if (!shutting_down_) {
-        shutting_down_ = true;
-        break;
-      }
-    }
-    if (clock_type::now() >= until) {  // the leader waits on; this caller's limit ends what is queued for all
+    const bool late = clock_type::now() >= until;
+    if (stopped() && (!shutdown_.led() || late)) return last_report_;
+    if (shutdown_.take()) break;
+    if (late) {  // the leader waits on; this caller's limit ends what is queued for all
+      life.unlock();
       stop_at_limit();
       return make_report(wait_quiescent(clock_type::now() + std::chrono::milliseconds(1)));
     }
-    futex_wait(shutdown_word_, seen, until_ns(until));
+    shutdown_.wait(life, until_ns(until));
   }
+  life.unlock();
   begin_close();
-  lower(attention::leftovers);  // they are this caller's again
+  attention_.lower(attention::leftovers);  // they are this caller's again
   const bool complete = finish();
   if (complete) end_threads();
   report r = make_report(complete);
-  {
-    std::unique_lock life(life_mutex_);
-    last_report_ = r;
-    if (complete) {
-      doors_.close(phase::stopped);
-      let_go_of_late(life);
-    }
-    shutting_down_ = false;
+  life.lock();
+  last_report_ = r;
+  if (complete) {
+    doors_.close(phase::stopped);
+    let_go_of_late(life);
   }
-  shutdown_word_.fetch_add(1, release);  // [report]
-  futex_wake(&shutdown_word_, 1 << 30);
+  shutdown_.leave(life);
   if (complete) for_each_dependant([](dependant& d) { d.stopped(); });
   return r;
 }
@@ -239,31 +224,26 @@ void core::let_go_of_late(std::unique_lock<mutex>& life) noexcept {
   while (late_);
 }
 void core::came_late() noexcept {
-  {
-    std::unique_lock life(life_mutex_);
-    if (!stopped()) return;
-    late_ = true;
-    if (shutting_down_) return;
-    shutting_down_ = true;
-    let_go_of_late(life);
-    shutting_down_ = false;
-  }
-  shutdown_word_.fetch_add(1, release);  // [report]
-  futex_wake(&shutdown_word_, 1 << 30);
+  std::unique_lock life(life_mutex_);
+  if (!stopped()) return;
+  late_ = true;
+  if (!shutdown_.take()) return;
+  let_go_of_late(life);
+  shutdown_.leave(life);
 }
 
 // After a drain that gave up: a child whose group had no place for it before, what a worker had claimed, what was accepted late.
 // Nobody else would end them, and their waiters would wait for ever.
 bool core::has_leftovers() const noexcept {
   if ((attention_bits() & attention::leftovers) == 0) return false;
-  return !queues_empty() || mail_left_.load(relaxed) > 0;
+  return !queues_empty() || letters_.left() != 0;
 }
 void core::stop_leftovers() noexcept {
   std::exception_ptr ignored;
   flush(nullptr, ignored);
 }
 void core::leave_leftovers() noexcept {
-  raise(attention::leftovers);
+  attention_.raise(attention::leftovers);
   wake_all();  // they look
 }
 
@@ -273,18 +253,15 @@ void core::stop_at_limit() noexcept {
   stop_leftovers();
 }
 void core::halt() noexcept {
-  halted_.store(true, relaxed);
-  refuse_children_.store(true, relaxed);
-  raise(attention::paused);
-  os_atomics::heavy_fence();  // [halt]
-  wake_all();                 // who sleeps on claimed jobs hands them back
-  rest_.look_again();         // a drain without a limit must stop what is handed back from now on
+  attention_.raise(attention::halted | attention::paused);
+  wake_all();          // who sleeps on claimed jobs hands them back
+  rest_.look_again();  // a drain without a limit must stop what is handed back from now on
   request_stop();
 }
 
 report core::drain(time_point until) {
   return shut_down(until, [&] {
-    if (!halted_.load(relaxed)) {
+    if (!halted()) {
       resume();
       if (wait_quiescent(until, true)) return true;
     }
@@ -329,10 +306,10 @@ void core::worker_left() noexcept {
   if (!crew_.left()) return;
   {
     std::unique_lock life(life_mutex_);
-    shutting_down_ = true;
+    static_cast<void>(shutdown_.take());
     doors_.close(phase::stopped);
     let_go_of_late(life);
-    shutting_down_ = false;
+    shutdown_.leave(life);
   }
   for_each_dependant([](dependant& d) { d.stopped(); });
   release_ref();

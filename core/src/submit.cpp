@@ -77,26 +77,12 @@ outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noe
   const call_of inside(a);
   const auto lane_index = static_cast<std::size_t>(a.prio);
   bool queued = false;
+  if (a.target >= 0) {
+    const outcome o = c.deliver(*c.numbered(static_cast<unsigned>(a.target)), jobs, n, a.tag);
+    if (o != outcome_ok) unadmit(c, a, n);
+    return o;
+  }
   WEIR_TRY {
-    if (a.target >= 0) {
-      worker& to = *c.numbered(static_cast<unsigned>(a.target));
-      {
-        std::unique_lock lock(to.mail_mutex);
-        if (!to.mail_open) {  // resize() has let it go
-          lock.unlock();
-          unadmit(c, a, n);
-          return outcome_of(errc::invalid);
-        }
-        for (std::size_t i = 0; i < n; ++i) {
-          to.mail.push_back(jobs[i]);
-          to.mail.back().tagged_ops |= a.tag;
-        }
-        to.has_mail.store(true, release);  // [mail] → take_mail
-        c.mail_left_.fetch_add(static_cast<std::int64_t>(n), relaxed);
-      }
-      c.deliver(to);
-      return outcome_ok;
-    }
     inject_queue* q = &c.lanes[lane_index];
     inject_queue::producer* from = nullptr;
     if (a.on_worker) {
@@ -145,7 +131,7 @@ void unadmit(core& c, const admission& a, std::size_t n) noexcept {
     static_cast<lease*>(a.place)->returned.add(n);
     if (a.capacity_held) c.credits.give_back(n);
   }
-  if ((c.attention_bits() & attention::blocked) != 0) c.room_made();
+  c.tell_blocked();
   c.tell_if_asked();
 }
 
@@ -225,23 +211,23 @@ bool core::wake_one(bool for_forks) noexcept {
   return true;
 }
 
-void core::deliver(worker& w) noexcept {
-  os_atomics::fence_seq_cst();  // [mail] ↔ mail_taken
-  raise(attention::mail);
+// All or nothing; invalid: resize() has let the worker go.
+outcome core::deliver(worker& w, const job* jobs, std::size_t n, std::uintptr_t tag) noexcept {
+  letters_.expect(n);
+  outcome o = outcome_of(errc::failed);
+  WEIR_TRY { o = w.mail.put(jobs, n, [tag](job& j) { j.tagged_ops |= tag; }) ? outcome_ok : outcome_of(errc::invalid); }
+  WEIR_CATCH_ALL {}
+  if (o != outcome_ok) return letters_.gone(n), o;
+  letters_.arrived();
   if (idle.claim_one(w.index)) w.bed.rouse();
-}
-
-// The last letter is out: workers need not look for mail any more.
-void core::mail_taken() noexcept {
-  if (mail_left_.fetch_sub(1, seq_cst) != 1) return;  // [mail]
-  lower(attention::mail);
-  os_atomics::fence_seq_cst();  // [mail] ↔ deliver
-  if (mail_left_.load(relaxed) != 0) raise(attention::mail);
+  return outcome_ok;
 }
 
 void core::wake_all() noexcept {
-  for (unsigned i = 0, e = slot_count(); i < e; ++i)
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) {
     if (idle.claim_one(i)) slot(i)->bed.rouse();
+    else slot(i)->bed.unpark();  // who is off duty, or asleep in a wait, is not among the idle
+  }
 }
 
 bool core::queues_empty() const noexcept {

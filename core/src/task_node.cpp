@@ -2,8 +2,9 @@
 //
 // Edges
 //   The phase and the references: see task_state.hpp.
-//   [lazy]   the compare-exchange that gives a node its conditions, and those their stop source ↔ acquire loads of them.
+//   What gives a node its conditions, and those their stop source: see set_once.hpp.
 #include "gate_state.hpp"
+#include "set_once.hpp"
 #include "stop_hub.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
@@ -43,10 +44,10 @@ bool is_done(const task_node& n) noexcept { return states::is_done(n.state); }
 node_conditions* conditions_in(std::uintptr_t extra) noexcept {
   return (extra & 1) == 0 ? reinterpret_cast<node_conditions*>(extra) : nullptr;
 }
-node_conditions* conditions_or_null(const task_node& n) noexcept { return conditions_in(n.extra.load(acquire)); }  // [lazy]
+node_conditions* conditions_or_null(const task_node& n) noexcept { return conditions_in(look(n.extra)); }
 
 stop_hub* hub_of(const task_node& n) noexcept {
-  const std::uintptr_t extra = n.extra.load(acquire);  // [lazy]
+  const std::uintptr_t extra = look(n.extra);
   if ((extra & 1) != 0) return reinterpret_cast<stop_hub*>(extra - 1);
   return extra != 0 ? conditions_in(extra)->hub : nullptr;
 }
@@ -73,11 +74,11 @@ void unmake(T* t) noexcept {
 }
 
 node_conditions& conditions_of(task_node& n) {
-  std::uintptr_t seen = n.extra.load(acquire);  // [lazy]
+  std::uintptr_t seen = look(n.extra);
   if (node_conditions* const c = conditions_in(seen); c != nullptr) return *c;
   auto* const mine = make<node_conditions>(*node_owner(n));
   if (seen != 0) mine->hub = reinterpret_cast<stop_hub*>(seen - 1);
-  if (n.extra.compare_exchange_strong(seen, reinterpret_cast<std::uintptr_t>(mine), acq_rel, acquire)) return *mine;  // [lazy]
+  if (set_once(n.extra, seen, reinterpret_cast<std::uintptr_t>(mine))) return *mine;
   unmake(mine);
   return *conditions_in(seen);
 }
@@ -85,10 +86,10 @@ node_conditions& conditions_of(task_node& n) {
 std::stop_source& source_of(task_node& n) {
   if (n.ops->source != nullptr) return *n.ops->source(n);
   node_conditions& k = conditions_of(n);
-  node_source* seen = k.source.load(acquire);  // [lazy]
+  node_source* seen = look(k.source);
   if (seen != nullptr) return seen->source;
   auto* const mine = make<node_source>(*node_owner(n));
-  if (!k.source.compare_exchange_strong(seen, mine, acq_rel, acquire)) {  // [lazy]
+  if (!set_once(k.source, seen, mine)) {
     unmake(mine);
     return seen->source;
   }
@@ -248,7 +249,7 @@ void node_arm(task_node& n) noexcept {
 void node_forget(task_node& n) noexcept {
   stop_hub* const hub = hub_of(n);
   if (node_conditions* const c = conditions_or_null(n); c != nullptr) {
-    unmake(c->source.load(acquire));  // [lazy]
+    unmake(look(c->source));
     unmake(c);
   }
   if (hub != nullptr) hub->release();
@@ -263,7 +264,10 @@ void node_release(task_node& n) noexcept {
 
 void node_abandon(task_node& n, std::uint32_t refs) noexcept {
   const std::uint32_t bits = n.state.load(relaxed);
-  if ((bits & counted) != 0) node_owner(n)->credits.give_back(1);
+  if ((bits & counted) != 0) {
+    node_owner(n)->credits.give_back(1);
+    node_owner(n)->tell_blocked();
+  }
   if ((bits & gated) != 0) state_of(*ticket_of(n).via).leave_rooms();
   if (refs > 1) drop_references(n.refs, refs - 1);
   node_release(n);
@@ -282,8 +286,7 @@ bool node_claim(task_node& n) noexcept {
     } else {
       c.started_elsewhere.add();
     }
-    os_atomics::light_or_full_fence();  // [room] ↔ wait_for_room
-    if ((c.attention_bits() & attention::blocked) != 0) c.room_made();
+    c.tell_blocked();
   }
   return true;
 }

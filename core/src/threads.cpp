@@ -63,7 +63,7 @@ void core::start() {
   ticks_per_ns();
   const bool first = registered_cores() == 0;
   plan_ = pin_plan(topo, initial_workers, static_cast<pin_mode>(opts.pin), first);
-  for (unsigned i = 0; i < initial_workers; ++i) add_worker(i).on_duty.store(duty::on, relaxed);
+  for (unsigned i = 0; i < initial_workers; ++i) add_worker(i).on_duty.set(duty<os_atomics>::on);
   active_.store(initial_workers, relaxed);
   register_core(*this);
   if (const int e = start_all(); e != 0) {
@@ -83,7 +83,7 @@ int core::start_all() noexcept {
 }
 
 void core::end_threads() noexcept {
-  raise(attention::stop);
+  attention_.raise(attention::stop);
   wake_all();
   for (std::size_t i = 0;; ++i) {  // no list of them: there may be no memory for it
     worker* w = nullptr;
@@ -125,14 +125,12 @@ worker* core::vacate() noexcept {
       return nullptr;
     }
   }
-  s->on_duty.store(duty::on, release);  // [duty] → wait_for_duty
-  s->bed.unpark();
+  s->on_duty.call(s->bed);
   return s;
 }
 
 void core::occupy(worker& s) noexcept {
-  s.on_duty.store(duty::dismissed, release);  // [duty]
-  s.bed.unpark();
+  s.on_duty.dismiss(s.bed);
   if (idle.claim_one(s.index)) s.bed.rouse();  // it may sleep among the idle
 }
 
@@ -154,7 +152,7 @@ status core::resize(unsigned n) {
   for (; now > n; --now) {
     worker& w = *by_number_.at(now - 1);
     active_.store(now - 1, relaxed);
-    w.open_mail(false);  // first: what was accepted for it, it runs
+    w.mail.open(false);  // first: what was accepted for it, it runs
     occupy(w);
   }
   for (; now < n; ++now) {
@@ -171,9 +169,8 @@ status core::resize(unsigned n) {
       if (!w->has_thread)
         if (const int e = start_thread(*w); e != 0) return system_failure(e, "weir: cannot start worker thread");
     }
-    w->open_mail(true);
-    w->on_duty.store(duty::on, release);  // [duty] → wait_for_duty
-    w->bed.unpark();
+    w->mail.open(true);
+    w->on_duty.call(w->bed);
     active_.store(now + 1, relaxed);
   }
   return {};
@@ -186,27 +183,19 @@ status core::resize(unsigned n) {
 status core::restart() {
   if (dead()) return errc::stopped;
   std::unique_lock life(life_mutex_);
-  while (stopped() && shutting_down_) {  // what came late is being let go of
-    const std::uint32_t seen = shutdown_word_.load(acquire);  // [report]
-    life.unlock();
-    futex_wait(shutdown_word_, seen, forever);
-    life.lock();
-  }
-  if (!stopped() || shutting_down_ || crew_.orphaned()) return errc::invalid;
+  while (stopped() && shutdown_.led()) shutdown_.wait(life, forever);  // what came late is being let go of
+  if (!stopped() || shutdown_.led() || crew_.orphaned()) return errc::invalid;
   {
     const std::lock_guard lock(spare_mutex_);
     stopping_ = false;
     idle_spares_.clear();
     for (auto& w : owned_) {
-      w->on_duty.store(!w->spare && w->number < active_.load(relaxed) ? duty::on : duty::none, relaxed);
+      w->on_duty.set(!w->spare && w->number < active_.load(relaxed) ? w->on_duty.on : w->on_duty.none);
       if (w->spare) idle_spares_.push_back(w.get());  // has room for all
     }
   }
-  mail_left_.store(0, relaxed);
   stale_tickets.store(0, relaxed);
-  attention_.store(0, relaxed);
-  halted_.store(false, relaxed);
-  refuse_children_.store(false, relaxed);
+  attention_.clear();
   WEIR_TRY { stop_all = std::stop_source(); }
   WEIR_CATCH_ALL { return weir::error{errc::failed, std::current_exception(), 1}; }
   if (const int e = start_all(); e != 0) return system_failure(e, "weir: cannot start worker thread");

@@ -74,7 +74,7 @@ void worker::loop() noexcept {
   for (;;) {
     const std::uint32_t bits = owner.attention_bits();
     if ((bits & attention::stop) != 0) [[unlikely]] return;
-    if (on_duty.load(relaxed) != duty::on) [[unlikely]] {
+    if (on_duty.now() != on_duty.on) [[unlikely]] {
       drains.store(false, relaxed);
       hand_claimed_back();
       owner.tell_if_asked();
@@ -103,8 +103,7 @@ void worker::loop() noexcept {
 void worker::run(job& j) noexcept {
   if (j.counted()) {
     count_start();
-    os_atomics::light_or_full_fence();  // [room] ↔ wait_for_room
-    if ((owner.attention_bits() & attention::blocked) != 0) [[unlikely]] owner.room_made();
+    owner.tell_blocked();
   }
   started.add();
   const outcome o = j.ops().run(j);
@@ -128,16 +127,9 @@ bool worker::attend(std::uint32_t bits, bool searching) noexcept {
 }
 
 bool worker::take_mail(bool searching) noexcept {
-  if (!has_mail.load(relaxed) || !has_mail.exchange(false, acquire)) return false;  // [mail] ← enqueue
   job j;
-  {
-    const std::lock_guard lock(mail_mutex);
-    if (mail.empty()) return false;
-    j = mail.front();
-    mail.pop_front();
-    if (!mail.empty()) has_mail.store(true, release);  // [mail]
-  }
-  owner.mail_taken();
+  if (!mail.take(j)) return owner.letters_.settle(), false;
+  owner.letters_.gone();
   if (searching) leave_search();
   run(j);
   return true;
@@ -149,9 +141,7 @@ std::size_t worker::take_lane(lane l, std::size_t n) noexcept {
   const std::uint32_t bit = attention::lane_bit(l);
   if ((owner.attention_bits() & bit) == 0) return 0;
   if (const std::size_t got = q.take(batch_, n); got != 0) return got;
-  owner.lower(bit);
-  os_atomics::fence_seq_cst();  // [lane] ↔ published
-  if (!q.empty()) owner.raise(bit);
+  owner.attention_.unmark(bit, [&q] { return !q.empty(); });
   return 0;
 }
 
@@ -241,7 +231,7 @@ void worker::settle_turns() noexcept {
 
 bool worker::wanted_elsewhere() const noexcept {
   return (owner.attention_bits() & (attention::stop | attention::paused | attention::entries | attention::mail)) != 0 ||
-         on_duty.load(relaxed) != duty::on;
+         on_duty.now() != on_duty.on;
 }
 
 bool worker::somebody_waits() const noexcept { return !claimed.owner_empty() || !owner.queues_empty(); }
@@ -287,13 +277,13 @@ void worker::measure(std::uint64_t now) noexcept {
 }
 
 // Claimed before a pause, and now the runtime is halted.
-bool worker::hoards() const noexcept { return owner.halted_.load(relaxed) && !claimed.owner_empty(); }
+bool worker::hoards() const noexcept { return owner.halted() && !claimed.owner_empty(); }
 
 bool worker::has_work(bool forks_too) const noexcept {
   const std::uint32_t bits = owner.attention_bits();
   if ((bits & attention::stop) != 0) return true;
   if ((bits & attention::paused) != 0) return hoards() || owner.has_leftovers();
-  if (has_mail.load(relaxed) || !owner.queues_empty()) return true;
+  if (mail.any() || !owner.queues_empty()) return true;
   const std::uint64_t now = ticks();
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) {
     const worker& v = *owner.slot(i);
@@ -410,7 +400,7 @@ void worker::search() noexcept {
     const std::uint64_t t0 = ticks(), spin_end = t0 + (may_spin ? spin_ : 0);
     for (unsigned n = 0;; ++n) {
       const std::uint32_t bits = owner.attention_bits();
-      if ((bits & attention::stop) != 0 || on_duty.load(relaxed) != duty::on) return leave_search();
+      if ((bits & attention::stop) != 0 || on_duty.now() != on_duty.on) return leave_search();
       if ((bits & attention::paused) != 0) {
         if (hoards()) return leave_search();  // loop() hands them back
         if (owner.has_leftovers()) owner.stop_leftovers();
@@ -443,22 +433,16 @@ void worker::search() noexcept {
 
 void worker::wait_for_duty() noexcept {
   while ((owner.attention_bits() & attention::stop) == 0) {
-    const duty d = on_duty.load(acquire);  // [duty] ← vacate, occupy
-    if (d == duty::on) return;
-    if (d == duty::dismissed) {
-      duty seen = d;  // a resize may want it back by now
-      if (on_duty.compare_exchange_strong(seen, duty::none, relaxed, relaxed) && spare) owner.spare_is_free(*this);  // [duty]
+    const auto d = on_duty.now();
+    if (d == on_duty.on) return;
+    if (d == on_duty.dismissed) {
+      if (on_duty.stand_down() && spare) owner.spare_is_free(*this);
       continue;
     }
     if ((owner.attention_bits() & attention::paused) == 0 && take_mail(false)) continue;  // accepted while it was on duty
     owner.tell_if_asked();
     bed.park();
   }
-}
-
-void worker::open_mail(bool yes) noexcept {
-  const std::lock_guard lock(mail_mutex);
-  mail_open = yes;
 }
 
 // Who goes off duty keeps nothing that others wait for.
@@ -536,7 +520,7 @@ void worker::rise() noexcept {
 }
 
 outcome worker::admit_children(std::size_t n) noexcept {
-  if (owner.refuse_children_.load(relaxed)) return rejected.add(), outcome_of(errc::stopped);
+  if (owner.halted()) return rejected.add(), outcome_of(errc::stopped);
   if ((children_ & ~63ull) != ((children_ + n) & ~63ull)) {  // every 64 tasks: the sums are not free
     std::uint64_t ended_now = 0;
     for (outcome o = 0; o < outcome_count; ++o) ended_now += owner.ended_sum(o);

@@ -3,14 +3,14 @@
 #pragma once
 
 #include "core.hpp"
+#include "duty.hpp"
 #include "follower.hpp"
+#include "mailbox.hpp"
 #include "running_list.hpp"
 #include "run_queue.hpp"
 #include "sleeper.hpp"
 
 #include <weir/detail/worker.hpp>
-
-#include <deque>
 
 #include <pthread.h>
 
@@ -18,10 +18,8 @@ namespace weir {
 inline namespace v0 {
 namespace detail {
 
-// Waits to be needed, works, or is to go off duty: spares, and workers that a smaller runtime does not need.
-enum class duty : std::uint8_t { none, on, dismissed };
-
 struct held_place;  // gate_state.hpp
+
 using running_nodes = running_list<os_atomics, task_node>;  // those that have a node
 
 class worker final : public worker_base {
@@ -55,7 +53,6 @@ class worker final : public worker_base {
   static constexpr std::int64_t vacate_after_ns = 50'000;  // P14
 
   void wait_for_duty() noexcept;
-  void open_mail(bool yes) noexcept;
   void hand_claimed_back() noexcept;
   void join_stolen(fork_deque::index h, fork_job& j) noexcept;
   void answer_bell() noexcept;
@@ -90,7 +87,7 @@ class worker final : public worker_base {
   bool has_thread = false;                // under spare_mutex_: a thread that nobody has joined yet
   atomic<std::uint64_t> looked{0};        // ticks: its last look at the queues, while it drains
   atomic<bool> drains{false};             // takes tiny tasks in batches: looks at the queues every few microseconds
-  atomic<duty> on_duty{duty::none};
+  duty<os_atomics> on_duty;
   atomic<bool> waits{false};              // asleep in a wait: what is bound to it cannot start
 
   // Single-writer counters.
@@ -98,10 +95,7 @@ class worker final : public worker_base {
   counter rejected, steals, parks, wakes, forced;
   follower<os_atomics> follows;  // who waits for a job that this worker stole
 
-  mutex mail_mutex;
-  std::deque<job> mail;        // under mail_mutex, and so is what may still come
-  bool mail_open = true;
-  atomic<bool> has_mail{false};
+  mailbox<os_atomics, job> mail;
 
  private:
   friend class diagnosis;

@@ -1,7 +1,8 @@
-// task_state.hpp: who claims a task, who waits for it, who lets go of it last; running_list.hpp: who looks at it meanwhile.
+// task_state.hpp, set_once.hpp: who claims a task, who waits for it, who lets go of it last; running_list.hpp: who looks at it meanwhile.
 #include "relacy.hpp"
 
 #include "running_list.hpp"
+#include "set_once.hpp"
 #include "task_state.hpp"
 
 #include <optional>
@@ -133,6 +134,38 @@ struct node_borrow : node_test<node_borrow, 2> {
   void after() { MODEL_CHECK(destroyed == 1); }
 };
 MODEL_ADD(node_borrow);
+
+// Conditions are made when somebody asks for them: a token by the task, a cancel by a handle. What was there before goes on.
+struct node_lazy : model::test<node_lazy, 3> {
+  static constexpr const char* fact = "of those who give a task its conditions at the same time one wins, and all see them built";
+  static constexpr const char* files = "set_once.hpp";
+  static constexpr model::effort work{.preemptions = 4, .bounded = 50'000, .random = 50'000};
+  static constexpr auto modes = model::one_mode;
+  struct conditions {
+    conditions() {}
+    model::plain<int> built{0};
+  };
+  conditions made[2];
+  model::atomic<conditions*> word{nullptr};
+  unsigned won = 0;
+  void thread(unsigned i) {
+    if (i == 2) {
+      if (conditions* const c = look(word); c != nullptr) MODEL_CHECK(c->built.get() == 1);
+      return;
+    }
+    conditions* seen = look(word);
+    if (seen == nullptr) {
+      made[i].built.set(1);
+      if (set_once(word, seen, &made[i])) {
+        ++won;
+        return;
+      }
+    }
+    MODEL_CHECK(seen != nullptr && seen->built.get() == 1);
+  }
+  void after() { MODEL_CHECK(won == 1); }
+};
+MODEL_ADD(node_lazy);
 
 // A worker runs a task inside of another; two threads ask what runs to stop, as drains at their limit do. The node, and the
 // group that it refers to, go away as soon as the worker has left.

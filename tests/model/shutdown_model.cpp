@@ -1,11 +1,14 @@
-// quiescence.hpp, entry_list.hpp, and credits.hpp when it is shut: who waits for rest, and what may still come.
+// quiescence.hpp, entry_list.hpp, leader.hpp, and credits.hpp when it is shut: who waits for rest, what may still come, and who
+// shuts down.
 #include "relacy.hpp"
 
 #include "counter.hpp"
 #include "credits.hpp"
 #include "entry_list.hpp"
+#include "leader.hpp"
 #include "quiescence.hpp"
 
+#include <mutex>
 #include <optional>
 
 using namespace weir::detail;
@@ -114,6 +117,74 @@ struct rest_one_gives_up : rest_test<rest_one_gives_up, 3> {
   void after() { MODEL_CHECK(returned == 1); }
 };
 MODEL_ADD(rest_one_gives_up);
+
+// A drain without a limit, and one whose limit has passed: that one halts the runtime, and only what is handed back then ends.
+struct rest_look_again : rest_test<rest_look_again, 2> {
+  static constexpr const char* fact = "who waits for rest without a limit hears of a halt, and does then what it asks for";
+  static constexpr const char* steps = "rest: look again";
+  static constexpr model::effort work{.preemptions = 4, .bounded = 50'000, .random = 50'000};
+  model::atomic<std::uint32_t> halted{0};
+  void before() { submitted[0].add(); }
+  void thread(unsigned i) {
+    if (i == 1) {
+      halted.store(1, relaxed);
+      if (model::keeps("rest: look again")) rest.look_again();
+      return;
+    }
+    const bool at_once = rest.wait([this] { return at_rest(); }, [this] { return halted.load(relaxed) != 0 ? std::int64_t{0} : forever; });
+    MODEL_CHECK(!at_once && halted.load(relaxed) == 1);
+    end_task(0);  // takes out what nobody runs any more
+    wait(1);
+  }
+  void after() { MODEL_CHECK(returned == 1); }
+};
+MODEL_ADD(rest_look_again);
+
+// Three want the same to be done, as core::shut_down does it; the first leader's try fails, as a drain's at its limit. One of them
+// does not wait.
+struct leader_shared : model::test<leader_shared, 3> {
+  static constexpr const char* fact = "one at a time leads, whoever waits gets what a leader has left, and nobody sleeps over it";
+  static constexpr const char* files = "leader.hpp";
+  static constexpr const char* steps = "leader: say that it is over";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 100'000, .random = 100'000};
+  static constexpr auto modes = model::one_mode;
+  model::mutex mutex;
+  leader<model_atomics> shutdown;
+  model::plain<int> result{0};
+  bool complete = false;
+  unsigned leading = 0, tries = 0, got = 0, late = 0;
+  void thread(unsigned i) {
+    for (;;) {
+      std::unique_lock held(mutex);
+      for (;;) {
+        if (complete) {
+          MODEL_CHECK(result.get() == 5);
+          ++got;
+          return;
+        }
+        if (shutdown.take()) break;
+        if (i == 2) {
+          ++late;
+          return;
+        }
+        shutdown.wait(held, forever);
+      }
+      MODEL_CHECK(++leading == 1);
+      const bool first = tries++ == 0;
+      held.unlock();
+      if (!first) result.set(5);
+      held.lock();
+      --leading;
+      complete = !first;
+      if (model::keeps("leader: say that it is over")) shutdown.leave(held);
+      if (first) continue;
+      ++got;
+      return;
+    }
+  }
+  void after() { MODEL_CHECK(got + late == 3 && tries == 2); }
+};
+MODEL_ADD(leader_shared);
 
 // drain() against a submit: the lease is shut, then rest is waited for. The queue is a word.
 struct drain_and_submit : model::test<drain_and_submit, 3> {

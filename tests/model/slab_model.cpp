@@ -47,7 +47,7 @@ class pages final : public std::pmr::memory_resource {
 
 struct slab_blocks : model::test<slab_blocks, 3> {
   static constexpr const char* fact = "a block has one user at a time, who sees what the last one left, also when the heap changes hands";
-  static constexpr const char* files = "free_list.hpp";
+  static constexpr const char* files = "slab.hpp; free_list.hpp";
   static constexpr const char* steps = "slab: hand over";
   static constexpr model::effort work{.preemptions = 3, .bounded = 40'000, .random = 40'000};
   static constexpr auto modes = model::one_mode;

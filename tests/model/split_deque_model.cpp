@@ -1,7 +1,7 @@
 // split_deque.hpp: an owner that forks and joins as fork.cpp does, and thieves.
 //
 // The owner's program is a string: + pushes the next job, - joins the last one, o opens the deque above a stolen job for the
-// jobs that the wait forks. A thief's: r rings, s steals, f forces, ? is one of the three.
+// jobs that the wait forks, b finds that somebody has rung. A thief's: r rings, s steals, f forces, ? is one of the three.
 #include "relacy.hpp"
 
 #include <weir/detail/split_deque.hpp>
@@ -23,10 +23,9 @@ struct work_item {
   }
 };
 
-template <class Self, unsigned Thieves, unsigned Jobs, std::uint32_t Capacity>
-struct forks : model::test<Self, 1 + Thieves> {
-  static constexpr const char* files = "split_deque.hpp";
-  using deque = split_deque<model_atomics, pointer_slot<model_atomics, work_item>, Capacity>;
+template <unsigned Jobs, std::uint32_t Capacity, unsigned EpochBits = 39>
+struct players {
+  using deque = split_deque<model_atomics, pointer_slot<model_atomics, work_item>, Capacity, EpochBits>;
   deque d;
   work_item jobs[Jobs];
   unsigned next = 0, depth = 0, inlined = 0;  // inlined: forked while the deque was full
@@ -73,6 +72,8 @@ struct forks : model::test<Self, 1 + Thieves> {
         push();
       } else if (*program == '-') {
         join();
+      } else if (*program == 'b') {
+        d.ring();
       } else {  // o: the job below is stolen or not; if it is, what the wait forks lies above it
         work_item& w = jobs[stack[depth - 1]];
         if (d.pop(depth - 1) || d.reclaim(depth - 1)) {
@@ -109,6 +110,14 @@ struct forks : model::test<Self, 1 + Thieves> {
     work_item* w = nullptr;
     MODEL_CHECK(d.head() == 0 && d.steal(w) == steal_outcome::empty && !d.visible());
   }
+};
+
+template <class Self, unsigned Thieves, unsigned Jobs, std::uint32_t Capacity>
+struct forks : players<Jobs, Capacity>, model::test<Self, 1 + Thieves> {
+  static constexpr const char* files = "split_deque.hpp";
+  using base = players<Jobs, Capacity>;
+  using base::d, base::jobs, base::id_of, base::owner, base::thief;
+  void after() { base::after(); }
 };
 
 struct deque_force_pop : forks<deque_force_pop, 1, 2, 2> {
@@ -176,6 +185,30 @@ struct deque_leap : forks<deque_leap, 1, 2, 2> {
   }
 };
 MODEL_ADD(deque_leap);
+
+// The epoch wraps. With k bits a thief's last step goes wrong if the owner makes 2^k slow operations behind its first look, and
+// not if it makes fewer: two bits stand three of them, one bit breaks at two, and two bits break at four. So each further bit
+// doubles what a thief must sleep through; split_deque.hpp says what that means for the shipped 39.
+struct deque_epoch : model::test<deque_epoch, 2> {
+  static constexpr const char* fact = "a steal fails if the owner was slow in between, for up to 2^bits - 1 slow operations";
+  static constexpr const char* files = "split_deque.hpp";
+  static constexpr const char* steps = "epoch: two bits for three slow operations; epoch: fewer slow operations than epochs";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 50'000, .random = 50'000};
+  static constexpr auto modes = model::asymmetric_modes;
+  players<3, 2, 2> two;
+  players<2, 2, 1> one;
+  // The thief's look comes behind the first exposure (b+) or later, so that a slow - , an exposure and a slow - are left.
+  const char* program() const { return model::keeps("epoch: fewer slow operations than epochs") ? "b+-b+-" : "b+-b+-b+-"; }
+  void thread(unsigned i) {
+    if (model::keeps("epoch: two bits for three slow operations")) i == 0 ? two.owner(program()) : two.thief("s");
+    else i == 0 ? one.owner("b+-b+-") : one.thief("s");
+  }
+  void after() {
+    two.after();
+    one.after();
+  }
+};
+MODEL_ADD(deque_epoch);
 
 struct deque_open : forks<deque_open, 2, 5, 3> {
   static constexpr const char* fact = "what a waiting owner forks above a stolen job is found there, and nothing below is taken again";

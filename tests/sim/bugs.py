@@ -59,15 +59,29 @@ BUGS = {
          '|| somebody_drains()) return rise()', '|| (weir_sim_bug != 1 && weir_sim_bug != 13 && somebody_drains())) return rise()'),
     14: ('a bell that is silenced although nothing was exposed', 'fork.cpp', 1,
          '  if (!forks.answer_bell()) return;', '  if (weir_sim_bug == 14 ? (forks.silence(), !forks.expose()) : !forks.answer_bell()) return;'),
-    15: ('a strand whose turn ends without looking what came', 'inbox.hpp', 1,
-         '      if (seen == hungry ||', '      if (weir_sim_bug == 15 ? (head_.store(hungry, relaxed), true) : seen == hungry ||'),
-    16: ('a limit that does not look what came while it was asking', 'turnstile.hpp', 1,
-         '      if (inbox_.ask()) return more;', '      if (inbox_.ask() || weir_sim_bug == 16) return more;'),
-    22: ('a worker that sleeps over what a drain has left', 'worker.cpp', 1,
-         'return hoards() || owner.has_leftovers();', 'return weir_sim_bug != 22 && (hoards() || owner.has_leftovers());'),
-    23: ('a drain that gives up and tells nobody', 'lifecycle.cpp', 1,
-         '  wake_all();  // they look', '  if (weir_sim_bug != 23) wake_all();'),
+    15: ('an inspector that takes the mark of the others along', 'running_list.hpp', 1,
+         '    inspectors_.fetch_sub(1, release);', '    if (weir_sim_bug == 15) inspectors_.store(0, relaxed);\n    else inspectors_.fetch_sub(1, release);'),
+    16: ('a stream that passes over the children of a busy task', 'worker.cpp', 1,
+         'source == local_source && due &&', 'source == local_source && due && weir_sim_bug != 16 &&'),
+    17: ('a worker that is let go with its mail unread', 'worker.cpp', 1,
+         '== 0 && take_mail(false)) continue;', '== 0 && weir_sim_bug != 17 && take_mail(false)) continue;'),
+    18: ('a worker that is let go before its mail is closed', 'threads.cpp', 1,
+         '    w.mail.open(false);  // first: what was accepted for it, it runs\n    occupy(w);',
+         '    if (weir_sim_bug == 18) occupy(w);\n    w.mail.open(false);\n    if (weir_sim_bug != 18) occupy(w);'),
+    19: ('credits that are given back and nobody is told', 'task_node.cpp', 1,
+         '    node_owner(n)->tell_blocked();', '    if (weir_sim_bug != 19) node_owner(n)->tell_blocked();'),
+    20: ('a worker that sleeps over what a drain has left', 'worker.cpp', 1,
+         'return hoards() || owner.has_leftovers();', 'return weir_sim_bug != 20 && (hoards() || owner.has_leftovers());'),
+    21: ('a drain that gives up and tells nobody', 'lifecycle.cpp', 1,
+         '  wake_all();  // they look', '  if (weir_sim_bug != 21) wake_all();'),
+    22: ('a strand whose turn ends without looking what came', 'inbox.hpp', 1,
+         '      if (seen == hungry ||', '      if (weir_sim_bug == 22 ? (head_.store(hungry, relaxed), true) : seen == hungry ||'),
+    23: ('a limit that does not look what came while it was asking', 'turnstile.hpp', 1,
+         '      if (inbox_.ask()) return more;', '      if (inbox_.ask() || weir_sim_bug == 23) return more;'),
 }
+
+# What freed memory looks like while one of them is built in, so that whoever still looks at it is found.
+POISON = ('slab.hpp', '    auto* block = ::new (p) list::block;', '    if (weir_sim_bug != 0) __builtin_memset(p, 0xdd, h->block);\n    auto* block = ::new (p) list::block;')
 
 
 def main():
@@ -81,6 +95,12 @@ def main():
             wrong += 1
         texts[file] = texts[file].replace(right, mistake)
         changed.add(file)
+    file, right, poisoned = POISON
+    if texts[file].count(right) != 1:
+        print(f'{file}: where memory is freed is not found: {right}', file=sys.stderr)
+        wrong += 1
+    texts[file] = texts[file].replace(right, poisoned)
+    changed.add(file)
     (out / 'weir_sim_bug.hpp').write_text(SWITCH)
     for file, text in texts.items():
         if file in changed:

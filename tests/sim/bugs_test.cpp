@@ -32,10 +32,15 @@ const mistake mistakes[] = {
     {13, "AWatchThatEndsWithoutLookingAgain", &cases::a_task_may_wait_for_a_later_one},
     {12, "ASearchThatForgetsItsPatience", &cases::a_fork_under_a_long_leaf_is_found},
     {14, "ABellThatIsSilencedAlthoughNothingWasExposed", &cases::two_forks_under_a_long_leaf_are_found},
-    {15, "ATurnThatEndsWithoutLookingWhatCame", &cases::a_strand_is_serial},
-    {16, "ALimitThatDoesNotLookWhatCame", &cases::a_limit_uses_all_its_places},
-    {22, "AWorkerThatSleepsOverWhatADrainHasLeft", &cases::what_a_drain_left_is_stopped},
-    {23, "ADrainThatGivesUpAndTellsNobody", &cases::what_a_drain_left_is_stopped},
+    {15, "AnInspectorThatTakesTheMarkOfTheOthersAlong", &cases::two_stops_at_once},
+    {16, "AStreamThatPassesOverTheChildrenOfABusyTask", &cases::a_stream_passes_over_no_child},
+    {17, "AWorkerThatIsLetGoWithItsMailUnread", &cases::a_worker_that_is_let_go_reads_its_mail},
+    {18, "AWorkerThatIsLetGoBeforeItsMailIsClosed", &cases::a_worker_that_is_let_go_reads_its_mail},
+    {19, "CreditsThatAreGivenBackAndNobodyIsTold", &cases::a_refused_task_gives_its_place_to_the_blocked},
+    {20, "AWorkerThatSleepsOverWhatADrainHasLeft", &cases::what_a_drain_left_is_stopped},
+    {21, "ADrainThatGivesUpAndTellsNobody", &cases::what_a_drain_left_is_stopped},
+    {22, "ATurnThatEndsWithoutLookingWhatCame", &cases::a_strand_is_serial},
+    {23, "ALimitThatDoesNotLookWhatCame", &cases::a_limit_uses_all_its_places},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

@@ -17,6 +17,9 @@ const named all[] = {
     CASE(threads_come_and_go),
     CASE(a_task_may_wait_for_a_later_one),
     CASE(stale_tickets_are_swept),
+    CASE(a_swept_lane_is_marked_again),
+    CASE(a_refused_task_gives_its_place_to_the_blocked),
+    CASE(a_stream_passes_over_no_child),
     CASE(nested_joins_add_up),
     CASE(a_fork_that_throws_ends_its_sibling_first),
     CASE(joins_in_one_frame_follow_each_other),
@@ -48,6 +51,11 @@ const named all[] = {
     CASE(run_against_drain),
     CASE(a_runtime_in_a_runtime),
     CASE(handles_outlive_the_runtime),
+    CASE(wait_idle_beside_a_drain),
+    CASE(two_stops_at_once),
+    CASE(resized_while_it_works),
+    CASE(a_worker_that_is_let_go_reads_its_mail),
+    CASE(started_again_it_works_again),
 };
 const std::size_t count = std::size(all);
 

@@ -19,6 +19,9 @@ void a_refusal_is_true();
 void threads_come_and_go();
 void a_task_may_wait_for_a_later_one();
 void stale_tickets_are_swept();
+void a_swept_lane_is_marked_again();
+void a_refused_task_gives_its_place_to_the_blocked();
+void a_stream_passes_over_no_child();
 
 // fork.cpp
 void nested_joins_add_up();
@@ -58,7 +61,11 @@ void run_from_outside();
 void run_against_drain();
 void a_runtime_in_a_runtime();
 void handles_outlive_the_runtime();
-// resize: here, when the core has it
+void wait_idle_beside_a_drain();
+void two_stops_at_once();
+void resized_while_it_works();
+void a_worker_that_is_let_go_reads_its_mail();
+void started_again_it_works_again();
 
 struct named {
   const char* name;

@@ -275,4 +275,115 @@ void handles_outlive_the_runtime() {
   HOLDS(ran.load(std::memory_order_relaxed) == 1);
 }
 
+// The drain stops the workers as soon as it has seen the rest; who only waits must hear of it all the same.
+void wait_idle_beside_a_drain() {
+  weir::runtime rt(with_workers(up_to(2)));
+  shared<int> ran{0};
+  for (int i = 0; i < 2; ++i) HOLDS(rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); }));
+  const auto wait = [&] {
+    HOLDS(rt.wait_idle());
+    HOLDS(ran.load(std::memory_order_relaxed) == 2);
+  };
+  weir::sim::thread a(wait), b(wait);
+  HOLDS(rt.drain().complete);
+}
+
+// Both look at what runs, to ask it to stop, while it ends.
+void two_stops_at_once() {
+  weir::runtime rt(with_workers(1 + up_to(2)));
+  shared<int> ran{0};
+  auto group = std::make_unique<weir::task_group>(rt);
+  for (int i = 0; i < 2; ++i) {
+    group->run([&] { ran.fetch_add(1, std::memory_order_relaxed); });
+    HOLDS(rt.submit([&](std::stop_token) { ran.fetch_add(1, std::memory_order_relaxed); }));
+  }
+  const auto stop = [&] {
+    if (weir::sim::random() % 2 == 0) rt.abort();
+    else rt.drain(weir::clock_type::now());
+  };
+  weir::sim::thread a(stop), b(stop);
+  a.join();
+  b.join();
+  const weir::report r = rt.drain();
+  static_cast<void>(group->wait());
+  group.reset();
+  HOLDS(r.complete && r.ran == static_cast<std::uint64_t>(ran.load(std::memory_order_relaxed)));
+}
+
+// Fewer and more workers beside submits, forks, bound tasks and waits.
+void resized_while_it_works() {
+  weir::runtime rt(with_workers(up_to(3)));
+  shared<int> accepted{0}, ran{0}, forked{0};
+  const auto submit = [&] {
+    for (int i = 0; i < 6; ++i) {
+      weir::task_options o;
+      o.worker = i % 2 == 0 ? -1 : static_cast<int>(up_to(3)) - 1;
+      const weir::status s = rt.submit(
+          [&] {
+            ran.fetch_add(1, std::memory_order_relaxed);
+            const auto [a, b] = weir::fork_join([] { return 1; }, [] { return 2; });
+            forked.fetch_add(a + b, std::memory_order_relaxed);
+          },
+          o);
+      if (s) accepted.fetch_add(1, std::memory_order_relaxed);
+      else HOLDS(s.error().code == weir::errc::invalid && o.worker >= 0);  // that worker is gone, or not there yet
+    }
+  };
+  weir::sim::thread a(submit);
+  weir::sim::thread b([&] {
+    for (int i = 0; i < 3; ++i) {
+      const unsigned n = up_to(3);
+      HOLDS(rt.resize(n));
+      HOLDS(rt.workers() == n);
+    }
+  });
+  submit();
+  HOLDS(rt.run([] { return 5; }) == 5);
+  auto h = rt.spawn([] { return 6; });
+  HOLDS(h.get());
+  if (weir::sim::random() % 2 == 0) HOLDS(rt.wait_idle());
+  a.join();
+  b.join();
+  const weir::report r = rt.drain();
+  HOLDS(r.complete && ran.load(std::memory_order_relaxed) == accepted.load(std::memory_order_relaxed));
+  HOLDS(forked.load(std::memory_order_relaxed) == 3 * ran.load(std::memory_order_relaxed));
+}
+
+// What was accepted for a worker it runs, though it is let go before, and though all pause.
+void a_worker_that_is_let_go_reads_its_mail() {
+  weir::runtime rt(with_workers(2));
+  shared<int> ran{0}, accepted{0};
+  if (weir::sim::random() % 2 == 0) rt.pause();
+  weir::sim::thread a([&] {
+    for (int i = 0; i < 3; ++i) {
+      weir::task_options o;
+      o.worker = 1;
+      if (rt.submit([&] { HOLDS(weir::this_task::worker() == 1), ran.fetch_add(1, std::memory_order_relaxed); }, o))
+        accepted.fetch_add(1, std::memory_order_relaxed);
+    }
+  });
+  HOLDS(rt.resize(1));
+  rt.resume();
+  a.join();
+  HOLDS(rt.wait_idle());
+  HOLDS(ran.load(std::memory_order_relaxed) == accepted.load(std::memory_order_relaxed));
+}
+
+void started_again_it_works_again() {
+  weir::runtime rt(with_workers(up_to(2)));
+  shared<int> ran{0};
+  int accepted = 0;
+  for (int round = 0; round < 2; ++round) {
+    weir::sim::thread a([&] { static_cast<void>(rt.submit([&] { ran.fetch_add(100, std::memory_order_relaxed); })); });
+    for (int i = 0; i < 3; ++i) accepted += static_cast<bool>(rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); }));
+    HOLDS(weir::sim::random() % 2 == 0 ? rt.drain().complete : rt.abort().complete);
+    a.join();
+    HOLDS(!rt.submit([] {}));
+    HOLDS(rt.restart());
+  }
+  ran.store(0, std::memory_order_relaxed);
+  HOLDS(rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); }));
+  HOLDS(rt.drain().complete && ran.load(std::memory_order_relaxed) == 1);
+}
+
 }  // namespace cases

@@ -190,4 +190,84 @@ void stale_tickets_are_swept() {
   HOLDS(m.cancelled == static_cast<std::uint64_t>(cancelled.load(std::memory_order_relaxed)));
 }
 
+// The sweep takes the live job of the high lane out and puts it back, while a mark of the low lane stands and a worker finds the
+// high one empty.
+void a_swept_lane_is_marked_again() {
+  weir::options o = with_workers(1);
+  o.capacity = 4;
+  weir::runtime rt(o);
+  weir::task_options high, low;
+  high.prio = weir::lane::high;
+  low.prio = weir::lane::low;
+  shared<int> ran{0};
+  const auto run_one = [&] { ran.fetch_add(1, std::memory_order_relaxed); };
+  rt.pause();
+  HOLDS(rt.submit(run_one, low));
+  for (int i = 0; i < 5; ++i) {
+    auto h = rt.spawn([] {}, high);
+    h.cancel();
+  }
+  auto live = rt.spawn(run_one, high);
+  weir::sim::thread other([&] { rt.resume(); });
+  auto last = rt.spawn(run_one);  // there are more stale tickets than capacity: it sweeps
+  other.join();
+  rt.resume();
+  HOLDS(live.get() && last.get());
+  rt.drain();
+  HOLDS(ran.load(std::memory_order_relaxed) == 3);
+}
+
+// A bound task holds the only place while its worker is let go, and is refused: there is no start that would tell who waits for it.
+void a_refused_task_gives_its_place_to_the_blocked() {
+  weir::options o = with_workers(2);
+  o.capacity = 1;
+  o.full = weir::on_full::block;
+  weir::runtime rt(o);
+  shared<int> ran{0}, accepted{0};
+  struct slow_to_copy {  // which happens between admission and queue
+    shared<int>& ran;
+    explicit slow_to_copy(shared<int>& r) : ran(r) {}
+    slow_to_copy(const slow_to_copy& from) : ran(from.ran) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
+    void operator()() const { ran.fetch_add(1, std::memory_order_relaxed); }
+  };
+  const slow_to_copy count_it(ran);
+  weir::sim::thread bound([&] {
+    weir::task_options to;
+    to.worker = 1;
+    const bool ok = weir::sim::random() % 2 != 0 ? static_cast<bool>(rt.spawn(count_it, to).get()) : static_cast<bool>(rt.submit(count_it, to));
+    if (ok) accepted.fetch_add(1, std::memory_order_relaxed);
+  });
+  std::this_thread::sleep_for(std::chrono::microseconds(weir::sim::random() % 1000));
+  HOLDS(rt.resize(1));
+  HOLDS(rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); }));
+  bound.join();
+  rt.drain();
+  HOLDS(ran.load(std::memory_order_relaxed) == 1 + accepted.load(std::memory_order_relaxed));
+}
+
+// One worker is busy until its child has run, the other has a stream from outside: of starvation_bound tasks that it starts while
+// the child waits, the child is one.
+void a_stream_passes_over_no_child() {
+  weir::options o = with_workers(2);
+  o.starvation_bound = 8;
+  weir::runtime rt(o);
+  constexpr int stream = 60;
+  shared<int> streamed{0}, before{stream};
+  shared<bool> child{false};
+  rt.pause();
+  HOLDS(rt.submit([&] {
+    HOLDS(weir::here().submit([&] {
+      HOLDS(streamed.load(std::memory_order_relaxed) - before.load(std::memory_order_relaxed) < 8);
+      child.store(true, std::memory_order_relaxed);
+    }));
+    before.store(streamed.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    for (int i = 0; i < 20000 && !child.load(std::memory_order_relaxed); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    HOLDS(child.load(std::memory_order_relaxed));
+  }));
+  for (int i = 0; i < stream; ++i) HOLDS(rt.submit([&] { streamed.fetch_add(1, std::memory_order_relaxed); }));
+  rt.resume();
+  rt.drain();
+  HOLDS(streamed.load(std::memory_order_relaxed) == stream);
+}
+
 }  // namespace cases

@@ -43,7 +43,10 @@
 // that saw it goes through reclaim(), which begins a new epoch, so the commit fails. Hence at the commit the owner has
 // not gone below head_ as read, and the jobs in [split, head_) are still unstarted. A claim left by a thief that
 // sleeps is cancelled by the owner's next slow operation, so the owner never waits; other thieves use steal().
-// The epoch wraps after 2^39 slow operations (hours of nothing else); a thief would have to sleep through exactly that.
+// The epoch wraps. A thief goes wrong if between its first look and its CAS, a few instructions, the owner makes a multiple of 2^39
+// slow operations and leaves the very same word. Each has a locked instruction, 5 ns at the least: the thief would have to
+// sleep for 46 minutes in which its victim does nothing else, and wake up within one operation in 5e11. The model of the wrap
+// shows that k bits stand 2^k - 1 slow operations, and not one more.
 #pragma once
 
 #include <weir/detail/atomics.hpp>
@@ -68,13 +71,14 @@ class pointer_slot {
   typename A::template atomic<T*> word_;
 };
 
-template <class A, class Slot, std::uint32_t Capacity>
+template <class A, class Slot, std::uint32_t Capacity, unsigned EpochBits = 39>
 class split_deque {
  public:
   using index = std::uint32_t;
   using value_type = typename Slot::value_type;
   static constexpr index capacity = Capacity;
   static_assert(Capacity >= 1 && Capacity < 4096, "tail and split have 12 bits each");
+  static_assert(EpochBits >= 1 && EpochBits <= 39, "and the claim has one");  // fewer: for the model of its wrap
 
   // ---- owner ----
   index head() const noexcept { return head_.load(relaxed); }
@@ -236,12 +240,12 @@ class split_deque {
   static constexpr index trap = ~index{0};
   static constexpr word claim_bit = word{1} << 24;
   static constexpr word epoch_one = word{1} << 25;
-  static constexpr word epoch_mask = ~(epoch_one - 1);
+  static constexpr word epoch_mask = ((word{1} << EpochBits) - 1) * epoch_one;
 
   static index tail(word p) noexcept { return static_cast<index>(p & 0xfff); }
   static index split(word p) noexcept { return static_cast<index>((p >> 12) & 0xfff); }
   static bool claimed(word p) noexcept { return (p & claim_bit) != 0; }
-  static word next_epoch(word p) noexcept { return (p & epoch_mask) + epoch_one; }
+  static word next_epoch(word p) noexcept { return ((p & epoch_mask) + epoch_one) & epoch_mask; }
   static word make(index t, index s, word epoch) noexcept { return word{t} | (word{s} << 12) | epoch; }
 
   void drop_claim(word p) noexcept {

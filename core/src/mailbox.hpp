@@ -1,0 +1,55 @@
+// Jobs that are bound to one worker. Layer 3.
+//
+// Edges: the lock's. `some_` is a hint for the owner, changed under the lock; that it is seen in time is the business of whoever
+// puts a letter in: he marks the attention word, then claims or wakes the owner (attention.hpp, idle.hpp, parker.hpp).
+#pragma once
+
+#include <weir/detail/atomics.hpp>
+
+#include <cstddef>
+#include <deque>
+#include <mutex>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+template <class A, class Job>
+class mailbox {
+ public:
+  /// All or nothing. False: closed. Throws std::bad_alloc. each(job&) is told of every one that lies in the box now.
+  template <class Each>
+  bool put(const Job* jobs, std::size_t n, Each&& each) {
+    const std::lock_guard lock(mutex_);
+    if (!open_) return false;
+    jobs_.insert(jobs_.end(), jobs, jobs + n);  // no effect if it throws
+    for (auto at = jobs_.end() - static_cast<std::ptrdiff_t>(n); at != jobs_.end(); ++at) each(*at);
+    some_.store(true, relaxed);
+    return true;
+  }
+  bool take(Job& out) noexcept { return any() && take_anyhow(out); }
+  bool take_anyhow(Job& out) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (jobs_.empty()) return false;
+    out = jobs_.front();
+    jobs_.pop_front();
+    some_.store(!jobs_.empty(), relaxed);
+    return true;
+  }
+  bool any() const noexcept { return some_.load(relaxed); }  // a hint, unless ordered by the caller
+  /// Closed: what is in it stays.
+  void open(bool yes) noexcept {
+    const std::lock_guard lock(mutex_);
+    open_ = yes;
+  }
+
+ private:
+  typename A::mutex mutex_;
+  std::deque<Job> jobs_;
+  bool open_ = true;
+  typename A::template atomic<bool> some_{false};
+};
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir
