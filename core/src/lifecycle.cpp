@@ -62,6 +62,7 @@ void core::check_quiescent() noexcept {
   if (crew_.orphaned()) {
     attention_.raise(attention::stop);
     wake_all();
+    for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // who is off duty is not among the idle
   }
 }
 
@@ -78,7 +79,10 @@ void core::pause() noexcept {
 
 void core::resume() noexcept {
   if (dead() || (attention_bits() & attention::paused) == 0) return;
-  if (attention_.lower_unless(attention::paused, attention::halted)) wake_all();
+  if (!attention_.lower_unless(attention::paused, attention::halted)) return;
+  wake_all();
+  for (unsigned i = 0, e = slot_count(); i < e; ++i)  // off duty, with what was bound to it before
+    if (slot(i)->mail.any()) slot(i)->bed.unpark();
 }
 
 // ---- shutdown ----

@@ -224,10 +224,8 @@ outcome core::deliver(worker& w, const job* jobs, std::size_t n, std::uintptr_t 
 }
 
 void core::wake_all() noexcept {
-  for (unsigned i = 0, e = slot_count(); i < e; ++i) {
+  for (unsigned i = 0, e = slot_count(); i < e; ++i)
     if (idle.claim_one(i)) slot(i)->bed.rouse();
-    else slot(i)->bed.unpark();  // who is off duty, or asleep in a wait, is not among the idle
-  }
 }
 
 bool core::queues_empty() const noexcept {
