@@ -63,7 +63,7 @@ void a_strand_is_serial() {
   const auto submit_all = [&](std::size_t who) {
     HOLDS(s.submit(task(who, 0)));
     auto h = s.spawn(task(who, 1));
-    HOLDS(s.submit([&, f = task(who, 2), big = std::vector<int>(3, 7)]() mutable {
+    HOLDS(s.submit([&, who, f = task(who, 2), big = std::vector<int>(3, 7)]() mutable {
       HOLDS(big.size() == 3);
       f();
       HOLDS(s.submit(task(who, 3)));
