@@ -56,6 +56,8 @@ struct nested {
     if (!ticket::in_sink) go_on();
   }
 };
+template <class F>
+nested(ticket, F) -> nested<F>;
 
 struct way {
   weir::executor_ref to;
@@ -95,7 +97,7 @@ void send(random_numbers& random, const way& w, ledger& books, std::vector<weir:
 }
 
 TEST_P(Strands, EveryTaskHasOneFateAndItsPlace) {
-  const auto [workers, ending] = GetParam();
+  const unsigned workers = std::get<0>(GetParam()), ending = std::get<1>(GetParam());
   weir::options o = with_workers(workers);
   o.capacity = 256;
   o.full = workers % 2 == 0 ? weir::on_full::block : weir::on_full::reject;
