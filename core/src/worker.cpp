@@ -278,6 +278,8 @@ void worker::measure(std::uint64_t now) noexcept {
 
 // Claimed before a pause, and now the runtime is halted.
 bool worker::hoards() const noexcept { return owner.halted() && !claimed.owner_empty(); }
+// Claimed before a pause that is over already: resume() may have looked for sleepers before this one was among them.
+bool worker::resumed() const noexcept { return !claimed.owner_empty() && (owner.attention_bits() & attention::paused) == 0; }
 
 bool worker::has_work(bool forks_too) const noexcept {
   const std::uint32_t bits = owner.attention_bits();
@@ -466,7 +468,7 @@ void worker::longer_spin() noexcept {
 bool worker::sleep(bool nap) noexcept {
   if (!nap) ring_all();
   owner.idle.prepare(index, nap);
-  if (has_work(!nap)) return rise(), false;
+  if (has_work(!nap) || resumed()) return rise(), false;
   drains.store(false, relaxed);
   tiny_batches_ = 0;
   std::int64_t ns = nap ? nap_ns : forever;
