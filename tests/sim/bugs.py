@@ -76,6 +76,8 @@ BUGS = {
          '  wake_all();  // they look', '  if (weir_sim_bug != 21) wake_all();'),
     22: ('a strand whose turn ends without looking what came', 'inbox.hpp', 1,
          '      if (seen == hungry ||', '      if (weir_sim_bug == 22 ? (head_.store(hungry, relaxed), true) : seen == hungry ||'),
+    24: ('a worker that sleeps on what it claimed before a pause', 'worker.cpp', 1,
+         ' || resumed()) return', ' || (weir_sim_bug != 24 && resumed())) return'),
     23: ('a limit that does not look what came while it was asking', 'turnstile.hpp', 1,
          '      if (inbox_.ask()) return more;', '      if (inbox_.ask() || weir_sim_bug == 23) return more;'),
 }

@@ -43,6 +43,7 @@ const mistake mistakes[] = {
     {19, "CreditsThatAreGivenBackAndNobodyIsTold", &cases::a_refused_task_gives_its_place_to_the_blocked},
     {20, "AWorkerThatSleepsOverWhatADrainHasLeft", &cases::what_a_drain_left_is_stopped},
     {21, "ADrainThatGivesUpAndTellsNobody", &cases::what_a_drain_left_is_stopped},
+    {24, "AWorkerThatSleepsOnWhatItClaimedBeforeAPause", &cases::a_short_pause_holds_nothing_up},
     {22, "ATurnThatEndsWithoutLookingWhatCame", &cases::a_strand_is_serial},
     {23, "ALimitThatDoesNotLookWhatCame", &cases::a_limit_uses_all_its_places},
 };

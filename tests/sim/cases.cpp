@@ -43,6 +43,7 @@ const named all[] = {
     CASE(abort_hands_out_what_did_not_run),
     CASE(two_shut_down_at_once),
     CASE(pause_and_resume),
+    CASE(a_short_pause_holds_nothing_up),
     CASE(wait_idle_sees_rest),
     CASE(children_are_drained),
     CASE(the_destructor_on_an_own_worker),

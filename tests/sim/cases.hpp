@@ -53,6 +53,7 @@ void abort_against_submit();
 void abort_hands_out_what_did_not_run();
 void two_shut_down_at_once();
 void pause_and_resume();
+void a_short_pause_holds_nothing_up();
 void wait_idle_sees_rest();
 void children_are_drained();
 void the_destructor_on_an_own_worker();

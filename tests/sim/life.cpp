@@ -151,6 +151,17 @@ void pause_and_resume() {
   HOLDS(ran.load(std::memory_order_relaxed) == 8);
 }
 
+// The worker has claimed tasks, sees the pause, and is on its way to sleep when the pause ends.
+void a_short_pause_holds_nothing_up() {
+  weir::runtime rt(with_workers(1));
+  shared<int> ran{0};
+  for (int i = 0; i < 3; ++i) HOLDS(rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); }));
+  rt.pause();
+  rt.resume();
+  HOLDS(rt.wait_idle());
+  HOLDS(ran.load(std::memory_order_relaxed) == 3);
+}
+
 void wait_idle_sees_rest() {
   weir::runtime rt(with_workers(up_to(2)));
   shared<int> ran{0};
