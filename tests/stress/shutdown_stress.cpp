@@ -17,11 +17,11 @@ using namespace test;
 
 class Shutdown : public stress {};
 
-// Submits until it is told `stopped`.
+// Submits until it is told `stopped`, or the ledger is full.
 void submit_until_stopped(weir::runtime& rt, ledger& books, std::uint64_t stream, std::atomic<std::uint64_t>& accepted) {
   random_numbers random(stream);
   std::vector<weir::join_handle<void>> handles;
-  for (bool stopped = false; !stopped;) {
+  for (bool stopped = false; !stopped && books.has_room();) {
     ticket t(books);
     switch (random.below(4)) {
       case 0: {
