@@ -221,8 +221,7 @@ void core::let_go_of_late(std::unique_lock<mutex>& life) noexcept {
     late_ = false;
     life.unlock();
     os_atomics::heavy_fence();  // [late] ↔ post
-    std::exception_ptr ignored;
-    flush(nullptr, ignored);
+    stop_leftovers();
     life.lock();
   }
   while (late_);

@@ -21,6 +21,12 @@ inline weir::options with_workers(unsigned n) {
   o.pin = weir::pinning::none;
   return o;
 }
+inline weir::options rejecting(unsigned workers, std::size_t capacity) {
+  weir::options o = with_workers(workers);
+  o.capacity = capacity;
+  o.full = weir::on_full::reject;
+  return o;
+}
 
 /// Keeps every worker busy until release(): what is accepted meanwhile does not start.
 class plug {

@@ -19,13 +19,6 @@ namespace {
 using namespace test;
 using weir::errc;
 
-weir::options rejecting(unsigned workers, std::size_t capacity) {
-  weir::options o = with_workers(workers);
-  o.capacity = capacity;
-  o.full = weir::on_full::reject;
-  return o;
-}
-
 // ---- P17
 
 TEST(StopBeforeTheStart, TheTaskNeverStartsAndItsCallableIsDestroyedAtOnce) {

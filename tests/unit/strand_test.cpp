@@ -23,13 +23,6 @@ namespace {
 using namespace test;
 using weir::errc;
 
-weir::options rejecting(unsigned workers, std::size_t capacity) {
-  weir::options o = with_workers(workers);
-  o.capacity = capacity;
-  o.full = weir::on_full::reject;
-  return o;
-}
-
 // Holds a strand's turn until release().
 class stopper {
  public:
