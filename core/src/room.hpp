@@ -61,6 +61,7 @@ class room {
   /// True: the caller has one at once. False: it stands in the line, and must await().
   bool line_up(waiter& w) noexcept {
     const std::lock_guard lock(mutex_);
+    if (shut_ != errc{}) return w.said = shut_, false;
     if (first_ == nullptr && used_ < capacity_) return ++used_, w.served = true;
     (last_ != nullptr ? last_->next : first_) = &w;
     last_ = &w;
@@ -94,6 +95,12 @@ class room {
     const std::lock_guard lock(mutex_);
     while (first_ != nullptr) answer_first(why);
   }
+  /// The same, for good: nobody waits any more.
+  void shut(errc why) noexcept {
+    const std::lock_guard lock(mutex_);
+    shut_ = why;
+    while (first_ != nullptr) answer_first(why);
+  }
 
  private:
   void answer_first(errc said) noexcept {
@@ -120,6 +127,7 @@ class room {
   mutable typename A::mutex mutex_;
   const std::size_t capacity_;
   std::size_t used_ = 0;
+  errc shut_{};  // why nobody may wait
   waiter *first_ = nullptr, *last_ = nullptr;
 };
 

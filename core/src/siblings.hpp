@@ -65,8 +65,9 @@ class siblings {
     return n;
   }
   /// Any that has not begun, unlinked, with a reference.
-  child_node* any() noexcept {
-    child_node* const n = has_unstarted() ? unstarted_.first : pending_.first;
+  child_node* any(bool& posted) noexcept {
+    posted = has_unstarted();
+    child_node* const n = posted ? unstarted_.first : pending_.first;
     if (n == nullptr) return nullptr;
     unlink(*n);
     add_reference(n->refs);
@@ -97,7 +98,7 @@ class siblings {
 inline void post(child_node& n) noexcept {
   add_reference(n.refs);
   if (is_gated(n) ? gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok : node_owner(n)->post(node_ticket(n))) return;
-  node_fail(n, errc::failed);  // no memory for the ticket
+  node_fail(n, errc::failed, false);  // no memory for the ticket
   node_release(n);
 }
 /// What leave() and admit() gave: posts it, and lets go of it.
@@ -112,12 +113,13 @@ template <class Mutex>
 void cancel_unstarted(siblings& s, Mutex& m) noexcept {
   for (;;) {
     child_node* n = nullptr;
+    bool posted = false;
     {
       const std::lock_guard lock(m);
-      n = s.any();
+      n = s.any(posted);
     }
     if (n == nullptr) return;
-    node_fail(*n, errc::cancelled);
+    node_fail(*n, errc::cancelled, posted);
     node_release(*n);
   }
 }

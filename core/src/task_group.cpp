@@ -170,7 +170,7 @@ void task_group::start(detail::group_node& n, const detail::node_ops& ops, const
     if (now) g.children.startable();  // a waiter on a worker may be the only one who can run it
   }
   if (now) detail::post(n);
-  if (cancelled) detail::node_fail(n, errc::cancelled);
+  if (cancelled) detail::node_fail(n, errc::cancelled, now);
   detail::node_release(n);
 }
 

@@ -291,9 +291,9 @@ bool node_claim(task_node& n) noexcept {
   return true;
 }
 
-void node_fail(task_node& n, errc e) noexcept {
+void node_fail(task_node& n, errc e, bool in_queue) noexcept {
   if (!node_claim(n)) return;
-  note_stale(n, 1);
+  if (in_queue) note_stale(n, 1);
   n.ops->fail(n, e);
   finish(n);
   count_end(*node_owner(n), outcome_of(e));

@@ -36,6 +36,7 @@ const named all[] = {
     CASE(a_strand_against_a_shutdown),
     CASE(a_limit_uses_all_its_places),
     CASE(room_in_a_limit_is_not_slept_over),
+    CASE(a_stream_hands_out_each_result_once),
     CASE(drain_against_submit),
     CASE(drain_past_its_limit),
     CASE(what_a_drain_left_is_stopped),

@@ -44,6 +44,7 @@ void a_strand_is_serial();
 void a_strand_against_a_shutdown();
 void a_limit_uses_all_its_places();
 void room_in_a_limit_is_not_slept_over();
+void a_stream_hands_out_each_result_once();
 
 // life.cpp
 void drain_against_submit();

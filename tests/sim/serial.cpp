@@ -181,4 +181,45 @@ void room_in_a_limit_is_not_slept_over() {
   HOLDS(drains || ran.load(rlx) == 6);
 }
 
+void a_stream_hands_out_each_result_once() {
+  weir::runtime rt(with_workers(up_to(2)));
+  const bool ordered = weir::sim::random() % 2 == 0, reads_late = weir::sim::random() % 4 == 0;
+  const auto end = weir::sim::random() % 3;  // closed by the submitter, by another thread, or cancelled
+  std::stop_source stop;
+  weir::result_stream<int> results(rt, {.capacity = 1 + weir::sim::random() % 2,
+                                        .ordered = ordered,
+                                        .limit = static_cast<unsigned>(weir::sim::random() % 2),
+                                        .stop = stop.get_token()});
+  shared<int> accepted{0};
+  weir::sim::thread in([&] {
+    for (int i = 0; i < 3; ++i) {
+      const weir::status said = results.submit([i] {
+        weir::sim::point();
+        return i;
+      });
+      if (said) accepted.fetch_add(1, rlx);
+      else HOLDS(end == 1 ? said.error().code == weir::errc::stopped : end == 2 && said.error().code == weir::errc::cancelled);
+    }
+    if (end == 0) results.close();
+  });
+  weir::sim::thread other([&] {
+    if (end == 1) results.close();
+    if (end == 2) stop.request_stop();
+  });
+  if (end != 0 && reads_late) in.join();  // who is blocked hears of the end without a reader
+  int got = 0, next = 0;
+  while (const auto r = results.next()) {
+    ++got;
+    HOLDS(*r || (end == 2 && r->error().code == weir::errc::cancelled));
+    if (!*r) continue;
+    HOLDS(!ordered || **r >= next);
+    next = **r + 1;
+  }
+  if (end == 0 || !reads_late) in.join();
+  other.join();
+  HOLDS(got == accepted.load(rlx));
+  HOLDS(end != 0 || got == 3);
+  HOLDS(!results.next());
+}
+
 }  // namespace cases

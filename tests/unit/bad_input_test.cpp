@@ -1,5 +1,8 @@
 // Bad input: each wrong option, callable and moment has a defined answer.
+#include <weir/result_stream.hpp>
 #include <weir/runtime.hpp>
+#include <weir/strand.hpp>
+#include <weir/task_group.hpp>
 
 #include <allocations.hpp>
 #include <runtime_tools.hpp>
@@ -9,7 +12,9 @@
 #include <array>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <memory_resource>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -144,6 +149,118 @@ TEST(BadOptions, AStartByInThePastIsExpiredOrRefusedButNeverRunsLate) {
   ASSERT_TRUE(rt.wait_idle());
   EXPECT_EQ(t.calls, 0);
   EXPECT_EQ(t.alive, 0);
+}
+
+// ---- times
+
+constexpr weir::time_point long_ago = weir::time_point::min();
+
+TEST(BadTimes, AWaitUntilThePastTimesOutAndLeavesEverythingValid) {
+  weir::runtime rt(with_workers(1));
+  weir::strand serial(rt);
+  for (const weir::time_point past : {long_ago, weir::time_point(), weir::clock_type::now() - 1h}) {
+    plug p(rt);
+    EXPECT_FALSE(rt.wait_idle(past));
+    auto plain = rt.spawn([] { return 1; }), queued = serial.spawn([] { return 2; });
+    EXPECT_EQ(plain.get_until(past).error().code, errc::timeout);
+    EXPECT_EQ(queued.get_until(past).error().code, errc::timeout);
+    weir::task_group g(rt);
+    g.run([] {});
+    EXPECT_EQ(g.wait_until(past).error().code, errc::timeout);
+    weir::result_stream<int> results(rt);
+    ASSERT_TRUE(results.submit([] { return 3; }));
+    EXPECT_EQ(results.next_until(past)->error().code, errc::timeout);
+    p.release();
+    EXPECT_EQ(plain.get().value(), 1);
+    EXPECT_EQ(queued.get().value(), 2);
+    EXPECT_TRUE(g.wait());
+    EXPECT_EQ(results.next()->value(), 3);
+  }
+}
+
+TEST(BadTimes, ADeadlineInThePastFiresTheTokenBeforeTheTaskBegins) {
+  weir::runtime rt(with_workers(1));
+  weir::strand serial(rt);
+  weir::limited few(rt, 2, 10);
+  for (const weir::executor_ref e : {weir::executor_ref(rt), weir::executor_ref(serial), weir::executor_ref(few)})
+    for (const weir::time_point past : {long_ago, weir::clock_type::now() - 1h})
+      EXPECT_TRUE(e.spawn([](std::stop_token t) { return t.stop_requested(); }, {.deadline = past}).get().value());
+}
+
+TEST(BadTimes, AStartByInThePastNeverStartsBehindAGateEither) {
+  weir::runtime rt(with_workers(1));
+  weir::strand serial(rt);
+  weir::limited few(rt, 2, 10);
+  for (const weir::executor_ref e : {weir::executor_ref(serial), weir::executor_ref(few)})
+    for (const weir::time_point past : {long_ago, weir::clock_type::now() - 1h}) {
+      bool ran = false;
+      EXPECT_EQ(e.spawn([&] { ran = true; }, {.start_by = past}).get().error().code, errc::expired);
+      EXPECT_FALSE(ran);
+    }
+}
+
+TEST(BadTimes, ADrainUntilThePastStopsWhatIsQueuedAndTheNextOneIsComplete) {
+  weir::runtime rt(with_workers(1));
+  std::optional<plug> p(rt);
+  auto h = rt.spawn([] {});
+  EXPECT_FALSE(rt.drain(long_ago).complete);
+  EXPECT_EQ(h.get().error().code, errc::stopped);
+  p.reset();
+  EXPECT_TRUE(rt.drain().complete);
+}
+
+// ---- limits
+
+TEST(BadLimits, TheLargestOnesAreNone) {
+  weir::runtime rt(with_workers(2));
+  constexpr auto most = std::numeric_limits<unsigned>::max();
+  std::atomic<int> ran{0};
+  weir::task_group g(rt, {.limit = most});
+  for (int i = 0; i < 100; ++i) g.run([&] { ++ran; });
+  g.set_limit(1);
+  g.set_limit(most);
+  EXPECT_TRUE(g.wait());
+  weir::result_stream<int> results(rt, {.limit = most});
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(results.submit([i] { return i; }));
+  results.close();
+  for (const auto& r : results) ran += r.has_value();
+  EXPECT_EQ(ran, 200);
+}
+
+// ---- after the runtime
+
+TEST(AfterTheRuntime, WhatItKeepsByCountAnswersStopped) {
+  std::optional<weir::strand> serial;
+  std::optional<weir::limited> few;
+  std::optional<weir::task_group> group;
+  std::unique_ptr<weir::result_stream<int>> results;
+  std::optional<weir::join_handle<int>> ran, behind, refused;
+  {
+    weir::runtime rt(with_workers(1));
+    serial.emplace(rt);
+    few.emplace(rt, 1, 10);
+    group.emplace(*few);
+    results = std::make_unique<weir::result_stream<int>>(*serial);
+    ran.emplace(rt.spawn([] { return 1; }));
+    behind.emplace(serial->spawn([] { return 2; }));
+    ASSERT_TRUE(results->submit([] { return 3; }));
+  }
+  EXPECT_EQ(serial->submit([] {}).error().code, errc::stopped);
+  EXPECT_EQ(few->try_submit([] {}).error().code, errc::stopped);
+  EXPECT_EQ(serial->try_submit_bulk(std::array<void (*)(), 1>{+[] {}}).error().code, errc::stopped);
+  refused.emplace(few->spawn([] { return 0; }));
+  EXPECT_EQ(refused->get().error().code, errc::stopped);
+  group->run([] {});
+  EXPECT_EQ(group->wait().error().code, errc::stopped);
+  EXPECT_FALSE(group->try_run([] {}));
+  weir::strand late(*few);
+  EXPECT_EQ(late.submit([] {}).error().code, errc::stopped);
+  EXPECT_EQ(results->submit([] { return 0; }).error().code, errc::stopped);
+  EXPECT_EQ(results->next()->value(), 3);
+  EXPECT_FALSE(results->next());
+  ran->cancel();
+  EXPECT_EQ(ran->get().value(), 1);
+  EXPECT_EQ(behind->get().value(), 2);
 }
 
 // ---- callables

@@ -3,6 +3,7 @@
 #include <weir/task_group.hpp>
 
 #include <runtime_tools.hpp>
+#include <watchdog.hpp>
 
 #include <gtest/gtest.h>
 
@@ -13,6 +14,8 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+
+#include <unistd.h>
 
 namespace {
 
@@ -93,6 +96,31 @@ TEST(TaskGroup, ASleepingWaiterRunsAChildThatComesLaterWhenNobodyElseCan) {
   ASSERT_TRUE(eventually([&] { return tid != 0 && asleep(tid); }));
   g.run([&] { go.open(); });
   EXPECT_TRUE(waiter.get().value());
+}
+
+// Only what lies in a queue counts there, or submit would sweep the queues for nothing.
+TEST(TaskGroup, AChildCancelledBeforeItHadAPlaceIsNoStaleTicket) {
+  weir::runtime rt(with_workers(1));
+  gate go;
+  {
+    weir::task_group g(rt, {.limit = 1});
+    for (int i = 0; i < 50; ++i) g.run([&] { go.wait(); });
+    g.cancel();
+    go.open();
+    EXPECT_EQ(g.wait().error().code, errc::cancelled);
+  }
+  ASSERT_TRUE(rt.wait_idle());
+  ASSERT_TRUE(rt.submit([] {}));  // behind all tickets
+  ASSERT_TRUE(rt.wait_idle());
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  test::dump_state(ends[1]);
+  ::close(ends[1]);
+  std::string said;
+  char part[512];
+  for (ssize_t n; (n = ::read(ends[0], part, sizeof part)) > 0;) said.append(part, static_cast<std::size_t>(n));
+  ::close(ends[0]);
+  EXPECT_NE(said.find("stale tickets 0\n"), std::string::npos) << said;
 }
 
 TEST(TaskGroup, AWaitFromOutsideRunsNothingItself) {

@@ -88,10 +88,14 @@ class [[nodiscard]] result {
     ::new (static_cast<void*>(&error_)) weir::error();
     if (o.ok_) {
       error_.~error();
-      WEIR_TRY { ::new (static_cast<void*>(&value_)) T(std::move(o.value_)); }
-      WEIR_CATCH_ALL {
-        ::new (static_cast<void*>(&error_)) weir::error();
-        WEIR_RETHROW;
+      if constexpr (std::is_nothrow_move_constructible_v<T>) {
+        ::new (static_cast<void*>(&value_)) T(std::move(o.value_));
+      } else {
+        WEIR_TRY { ::new (static_cast<void*>(&value_)) T(std::move(o.value_)); }
+        WEIR_CATCH_ALL {
+          ::new (static_cast<void*>(&error_)) weir::error();
+          WEIR_RETHROW;
+        }
       }
       ok_ = true;
     } else {

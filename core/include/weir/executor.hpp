@@ -6,6 +6,8 @@
 namespace weir {
 inline namespace v0 {
 
+template <class T>
+class result_stream;
 namespace detail {
 class owned_gate;
 }
@@ -66,6 +68,8 @@ class executor_ref {
   friend class runtime;
   friend class task_group;
   friend class detail::owned_gate;
+  template <class T>
+  friend class result_stream;
   friend WEIR_API executor_ref here() noexcept;
   explicit executor_ref(detail::core* c) noexcept : core_(c), gate_(nullptr) {}
 

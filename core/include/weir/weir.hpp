@@ -8,6 +8,7 @@
 #include <weir/metrics.hpp>
 #include <weir/options.hpp>
 #include <weir/parallel.hpp>
+#include <weir/result_stream.hpp>
 #include <weir/runtime.hpp>
 #include <weir/sim.hpp>
 #include <weir/strand.hpp>

@@ -102,7 +102,8 @@ WEIR_API void node_detach(task_node& n) noexcept;      // the handle goes away; 
 WEIR_API void node_cancel(task_node& n) noexcept;
 WEIR_API bool node_claim(task_node& n) noexcept;  // frees its capacity, too
 WEIR_API bool node_try_run(task_node& n) noexcept;  // claims and runs it on this worker, if it is unstarted
-WEIR_API void node_fail(task_node& n, errc e) noexcept;  // ends it, if it is unstarted
+// Ends it, if it is unstarted. in_queue: its ticket lies in one.
+WEIR_API void node_fail(task_node& n, errc e, bool in_queue = true) noexcept;
 WEIR_API std::stop_token node_token(task_node& n) noexcept;
 // Waits for done; claims and runs the task in place on a worker. ok: done; else timeout, stopped (forked child), starved.
 WEIR_API outcome node_wait(task_node& n, time_point until) noexcept;
