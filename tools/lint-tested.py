@@ -3,7 +3,7 @@
 
   * Each header that a model names first, or that has an order in mutants.txt, has a row under "Primitive × kind of test", and no cell is empty or a dash.
   * unit, stress: names of files there, after `through` and before a colon or a semicolon.
-  * model: each model that names the header first; `prefix_… (N)` stands for N of them. More may be listed.
+  * model: each model that names the header first; `prefix_… (N)` stands for N of them. More may be listed. `none: why` if there is none.
   * mutants: killed / made by tests/model/mutants.txt: the header's own lines, and the steps of the models that name it first.
   * spin: `none: why`, or a model of spin/run.py; what is in capitals is one of its mutants.
   * sim: beginnings of the names of cases; numbers in brackets are mistakes of sim/bugs.py, and each of those is in some row.
@@ -113,7 +113,8 @@ def problems(root):
                     if n not in there:
                         wrong(column, f'no test {n}')
         listed = set()
-        for n, many in re.findall(r'\b(\w+)(?:… \((\d+)\))?', re.sub(r'; in .*', '', cells['model'])):
+        listed_models = '' if cells['model'].startswith('none: ') else re.sub(r'; in .*', '', cells['model'])
+        for n, many in re.findall(r'\b(\w+)(?:… \((\d+)\))?', listed_models):
             if many:
                 match = [m for m in first.get(header, []) if m.startswith(n)]
                 if len(match) != int(many):

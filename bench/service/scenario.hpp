@@ -35,5 +35,6 @@ std::vector<scenario> wake_scenarios();
 std::vector<scenario> idle_scenarios();
 std::vector<scenario> conserve_scenarios();
 std::vector<scenario> fork_scenarios();
+std::vector<scenario> timer_scenarios();
 
 }  // namespace bench

@@ -57,6 +57,7 @@ void after_fork_in_child() {
     }
   this_lease = {};
   this_worker = nullptr;
+  this_keeper = nullptr;
   registry_mutex.unlock();
 }
 
@@ -140,7 +141,7 @@ lease& core::my_lease() {
 void core::give_lease_back(lease& l) noexcept {
   l.heap.abandon();
   const std::uint64_t n = l.credits.recall();
-  stop_hub::forget(l.recent_hub);
+  l.forget_recent();
   const std::lock_guard lock(lease_mutex_);
   if (n != 0) credits.give_back(n);
   free_leases_.push_back(&l);
@@ -214,7 +215,7 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
     recall_all();
     full = started_sum() == starts && credits.returns() == returns;
   }
-  if (p == patience::never || opts.full != on_full::block || this_worker != nullptr || n > capacity) return refuse(errc::full);
+  if (p == patience::never || opts.full != on_full::block || this_worker != nullptr || this_keeper != nullptr || n > capacity) return refuse(errc::full);
   return wait_for_room(l, o);
 }
 

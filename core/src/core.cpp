@@ -25,12 +25,13 @@ core::core(const options& o, topology t)
       initial_workers(count_workers(o, topo)),
       id(next_id.fetch_add(1, relaxed)),
       pages(o.memory, this),
-      credits(o.capacity) {}
+      credits(o.capacity),
+      time(*this) {}
 
 core::~core() = default;
 
 std::uint64_t core::submitted_sum() const noexcept {
-  std::uint64_t n = doors_.entered();
+  std::uint64_t n = doors_.entered() + time.submitted();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) n += slot(i)->submitted.get();
   const std::lock_guard lock(lease_mutex_);
   for (const auto& l : leases_) n += l->credits.used_settled() - l->returned.get();
@@ -64,6 +65,8 @@ snapshot core::metrics() const {
   s.expired = of(errc::expired) + of(errc::timeout);
   s.dropped = of(errc::dropped);
   s.stopped = of(errc::stopped);
+  s.rejected = time.rejected();
+  s.overran = time.late();
   const std::uint64_t ended = ended_sum();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) {
     const worker& w = *slot(i);
@@ -80,6 +83,22 @@ snapshot core::metrics() const {
   {
     const std::lock_guard lock(lease_mutex_);
     for (const auto& l : leases_) s.rejected += l->rejected.get();
+  }
+  // Not more than a worker is usually inside of, so that nothing is allocated while a task that ends waits for this look.
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) {
+    const char* names[16];
+    std::size_t n = 0;
+    const time_point now = clock_type::now();
+    slot(i)->running.inspect([&](const task_node& t) {
+      if (n < std::size(names) && node_deadline(t) <= now) names[n++] = node_name(t);
+    });
+    for (std::size_t k = 0; k < n; ++k) {
+      task_info info;
+      info.name = names[k];
+      info.worker = static_cast<int>(slot(i)->number);
+      info.context = opts.context;
+      s.overdue.push_back(info);
+    }
   }
   s.submitted = submitted_sum();
   const std::uint64_t unfinished = s.submitted > ended ? s.submitted - ended : 0;

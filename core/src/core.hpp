@@ -24,10 +24,12 @@
 #include "presence.hpp"
 #include "quiescence.hpp"
 #include "references.hpp"
+#include "retry_terms.hpp"
 #include "slab.hpp"
 #include "slot_table.hpp"
 #include "stop_hub.hpp"
 #include "throw.hpp"
+#include "timekeeper.hpp"
 #include "topology.hpp"
 
 #include <weir/detail/admission.hpp>
@@ -57,7 +59,11 @@ using counter_of_all = shared_counter<os_atomics>;
 // largest number of threads that submitted at the same time.
 struct lease {
   lease(core& c, inject_queue& normal, page_source& pages) : owner(&c), producer(normal), heap(pages) {}
-  ~lease() { stop_hub::forget(recent_hub); }
+  ~lease() { forget_recent(); }
+  void forget_recent() noexcept {
+    stop_hub::forget(recent_hub);
+    retry_terms::forget(recent_terms);
+  }
   credit_lease<os_atomics> credits;
   core* owner;
   inject_queue::producer producer;                        // normal lane
@@ -66,6 +72,7 @@ struct lease {
   counter returned, rejected;
   presence<os_atomics> call;  // of submit(), from the publication on
   stop_hub* recent_hub = nullptr;
+  retry_terms* recent_terms = nullptr;
 };
 
 // Bits of the attention word. halted: an abort, or a drain past its limit; nothing new starts, and it is paused, too. leftovers: such
@@ -149,7 +156,7 @@ class core {
     if (l != lane::normal) attention_.mark(attention::lane_bit(l));
     if (const std::uint32_t h = idle.published(); h != 0) [[unlikely]] wake_if_needed(h);
   }
-  bool post(const job& j) noexcept;  // a ticket whose task is admitted already; false: no memory
+  bool post(const job& j, lane prio = lane::normal, int target = -1) noexcept;  // a ticket of an admitted task; false: no memory
   void wake_if_needed(std::uint32_t hint) noexcept;
   WEIR_NOINLINE void look_after_drainer() noexcept;
   int slot_here() const noexcept;  // of the worker that is pinned to the caller's processor; -1: none
@@ -178,6 +185,7 @@ class core {
   idle_state<os_atomics> idle;
   credit_pool<os_atomics> credits;
   std::stop_source stop_all;
+  timekeeper time;
 
   // Ends and starts outside of workers: a stop token or a handle that cancels.
   // Tickets in the queues whose task was claimed without them.
@@ -191,15 +199,17 @@ class core {
   std::uint64_t ended_sum() const noexcept;
   bool closed() const noexcept { return doors_.closed(); }
   bool stopped() const noexcept { return doors_.now() == phase::stopped; }
+  bool on_own_thread() const noexcept;  // a worker, a spare, the timekeeper
 
  private:
   friend class worker;
+  friend class timekeeper;
   friend class diagnosis;
   worker& add_worker(unsigned number);  // throws
   int start_thread(worker& w) noexcept;
   int start_all() noexcept;
   void end_threads() noexcept;
-  bool begin_close() noexcept;
+  bool begin_close(bool keep_timers = false) noexcept;
   void flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept;
   report make_report(bool complete) const;
   void request_stop() noexcept;
@@ -208,7 +218,7 @@ class core {
   void let_go_of_late(std::unique_lock<mutex>& life) noexcept;
   void came_late() noexcept;
   template <class Finish>
-  report shut_down(time_point until, Finish finish);
+  report shut_down(time_point until, bool keep_timers, Finish finish);
   void undo_entry() noexcept;
 
   alignas(cache_line) attention_word<os_atomics> attention_;

@@ -193,7 +193,7 @@ class diagnosis {
 
   // As submitted_sum(), but without its lock if that is not to be had.
   std::uint64_t submitted() const noexcept {
-    std::uint64_t n = c_.doors_.entered();
+    std::uint64_t n = c_.doors_.entered() + c_.time.submitted();
     for (unsigned i = 0, e = c_.slot_count(); i < e; ++i) n += c_.slot(i)->submitted.get();
     const bool locked = c_.lease_mutex_.try_lock();
     for (const auto& l : c_.leases_) n += l->credits.used() - l->returned.get();

@@ -50,7 +50,7 @@ gate_state& take_turn(const job& j) noexcept {
 // What an entry stands for, as a queue of the runtime would hold it.
 job job_of(gate_entry& e) noexcept {
   const job j = e.as_job();
-  return is_ticket(j) ? node_ticket(node_of(e)) : j;
+  return is_ticket(j) ? node_ticket(node_of(e), true) : j;  // nobody tries it in place, so none is overtaken
 }
 bool is_box(const job& j) noexcept { return !is_ticket(j) && !is_turn(j); }
 

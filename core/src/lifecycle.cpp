@@ -63,6 +63,7 @@ void core::check_quiescent() noexcept {
     attention_.raise(attention::stop);
     wake_all();
     for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // who is off duty is not among the idle
+    time.stop(false);
   }
 }
 
@@ -87,13 +88,18 @@ void core::resume() noexcept {
 
 // ---- shutdown ----
 
-bool core::begin_close() noexcept {
+bool core::on_own_thread() const noexcept { return worker::current_of(*this) != nullptr || this_keeper == this; }
+
+// Timers that are not due are cancelled, or kept for flush().
+bool core::begin_close(bool keep_timers) noexcept {
   {
     const std::lock_guard lock(life_mutex_);
     if (closed()) return false;
     doors_.close(phase::closing);
   }
   shut_leases();
+  time.close();
+  if (!keep_timers) time.take_tickets(&node_drop_waiting);
   return true;
 }
 
@@ -128,6 +134,11 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
     more = false;
     for_each_dependant([&](dependant& d) {
       for (job j; d.take_unstarted(j); more = true) deal_with(j);
+    });
+    time.take_tickets([&](timer_entry& e) {
+      if (due::kind_of(e) == due::retry) return node_drop_waiting(e);  // it was started, and ends with its last error
+      job j = node_ticket(node_of(e), true);
+      deal_with(j);
     });
     job batch[32];
     for (inject_queue* q : {&lanes[0], &lanes[1], &lanes[2], &local})
@@ -178,9 +189,9 @@ report core::make_report(bool complete) const {
 
 // One caller leads, the others wait for its report.
 template <class Finish>
-report core::shut_down(time_point until, Finish finish) {
+report core::shut_down(time_point until, bool keep_timers, Finish finish) {
   if (dead()) return {};
-  if (worker::current_of(*this) != nullptr) {
+  if (on_own_thread()) {
     begin_close();
     resume();
     return make_report(false);
@@ -198,7 +209,7 @@ report core::shut_down(time_point until, Finish finish) {
     shutdown_.wait(life, until_ns(until));
   }
   life.unlock();
-  begin_close();
+  begin_close(keep_timers);
   attention_.lower(attention::leftovers);  // they are this caller's again
   const bool complete = finish();
   if (complete) end_threads();
@@ -263,7 +274,7 @@ void core::halt() noexcept {
 }
 
 report core::drain(time_point until) {
-  return shut_down(until, [&] {
+  return shut_down(until, false, [&] {
     if (!halted()) {
       resume();
       if (wait_quiescent(until, true)) return true;
@@ -280,7 +291,7 @@ report core::drain(time_point until) {
 
 report core::abort(std::function<void(task_fn&&)> sink) {
   std::exception_ptr thrown;
-  report r = shut_down(time_point::max(), [&] {
+  report r = shut_down(time_point::max(), true, [&] {
     do {
       halt();
       flush(&sink, thrown);
@@ -301,6 +312,7 @@ void core::hand_off() noexcept {
     for (auto& w : owned_)
       if (std::exchange(w->has_thread, false)) thread_detach(w->thread);
   }
+  time.detach();
   rest_.enlist();  // for good: the last one to end something shall tell
   resume();
 }

@@ -4,6 +4,7 @@
 #include "worker.hpp"
 
 #include <cstdio>
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -79,7 +80,7 @@ runtime::runtime(options o) : core_(detail::core_create(o)) {}
 
 runtime::~runtime() {
   if (core_->dead()) return;  // a forked child: the parent's threads do not exist here, and its locks may be held
-  if (detail::on_own_worker(*core_)) {
+  if (core_->on_own_thread()) {
     core_->hand_off();
     return;
   }
@@ -107,7 +108,7 @@ status runtime::restart() { return core_->restart(); }
 void runtime::pause() noexcept { core_->pause(); }
 void runtime::resume() noexcept { core_->resume(); }
 bool runtime::wait_idle(time_point until) {
-  if (core_->dead() || detail::on_own_worker(*core_)) return false;
+  if (core_->dead() || core_->on_own_thread()) return false;
   return core_->wait_quiescent(until);
 }
 report runtime::drain(time_point until) { return core_->drain(until); }
@@ -124,6 +125,19 @@ int this_task::worker() noexcept {
   detail::worker* const w = detail::worker::current();
   return w != nullptr ? static_cast<int>(w->number) : -1;
 }
+
+namespace {
+// As a label's value.
+std::string escaped(const char* text) {
+  std::string out;
+  for (; *text != '\0'; ++text) {
+    if (*text == '\\' || *text == '"') out += '\\';
+    if (*text == '\n') out += "\\n";
+    else out += *text;
+  }
+  return out;
+}
+}  // namespace
 
 std::string snapshot::prometheus() const {
   std::string s;
@@ -145,6 +159,12 @@ std::string snapshot::prometheus() const {
   });
   add("tasks_queued", "gauge", "Tasks accepted and not started.", [&](auto line) { line("", queued); });
   add("tasks_running", "gauge", "Tasks running.", [&](auto line) { line("", running); });
+  add("tasks_overran_total", "counter", "Tasks that ran past their deadline.", [&](auto line) { line("", overran); });
+  add("tasks_overdue", "gauge", "Tasks that run past their deadline now, by name.", [&](auto line) {
+    std::map<std::string, std::uint64_t> by_name;
+    for (const task_info& t : overdue) ++by_name[escaped(t.name != nullptr ? t.name : "")];
+    for (const auto& [name, n] : by_name) line(("{task=\"" + name + "\"}").c_str(), n);
+  });
   add("steals_total", "counter", "Jobs taken from another worker.", [&](auto line) { line("", steals); });
   add("parks_total", "counter", "Times a worker went to sleep.", [&](auto line) { line("", parks); });
   add("wakes_total", "counter", "Workers woken by workers.", [&](auto line) { line("", wakes); });

@@ -40,6 +40,7 @@ void stop_hub::add(task_node& n) noexcept {
     if (!states::is_unstarted(n.state)) return;
     if (!stopped_) {
       stop_links& l = links_of(n);
+      if (l.next != nullptr) return;  // it was tried and waits for another attempt: whoever let it wait has been here
       l.next = &list_;
       l.previous = std::exchange(list_.previous, &l);
       l.previous->next = &l;

@@ -61,6 +61,8 @@ outcome admit(core& c, const task_options* o, patience p, admission& a, std::siz
 }
 
 namespace {
+constexpr int posted = -2;  // admission::target of what was admitted long ago: anybody's, and nothing is taken back
+
 struct call_of {
   lease* l;
   explicit call_of(const admission& a) noexcept : l(a.on_worker ? nullptr : static_cast<lease*>(a.place)) {
@@ -125,6 +127,7 @@ outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noe
 }
 
 void unadmit(core& c, const admission& a, std::size_t n) noexcept {
+  if (a.target == posted) return;
   if (a.on_worker) {
     static_cast<worker*>(a.place)->submitted.sub(n);
   } else {
@@ -185,20 +188,25 @@ void core::count_refusal() noexcept {
   WEIR_CATCH_ALL {}  // no memory for a lease: this one is not counted
 }
 
-bool core::post(const job& j) noexcept {
-  bool queued = false;
-  if (worker* w = worker::current_of(*this); w != nullptr) {
-    queued = local.enqueue(w->local_producer, j);
-  } else {
-    WEIR_TRY { queued = lanes[static_cast<std::size_t>(lane::normal)].enqueue(my_lease().producer, j); }
-    WEIR_CATCH_ALL {}
+bool core::post(const job& j, lane prio, int target) noexcept {
+  outcome o = target < 0 ? outcome_of(errc::invalid) : deliver(*numbered(static_cast<unsigned>(target)), &j, 1, 0);
+  if (o == outcome_of(errc::invalid)) {  // anybody's; or its worker is gone
+    admission a;
+    a.prio = prio;
+    a.target = posted;
+    if (worker* w = worker::current_of(*this); w != nullptr) {
+      a.place = w;
+      a.on_worker = true;
+    } else {
+      WEIR_TRY { a.place = &my_lease(); }
+      WEIR_CATCH_ALL { return false; }
+    }
+    o = enqueue(*this, a, &j, 1);
   }
-  if (queued) {
-    published(lane::normal);
-    os_atomics::light_or_full_fence();  // [late] ↔ let_go_of_late
-    if (stopped()) [[unlikely]] came_late();
-  }
-  return queued;
+  if (o != outcome_ok) return false;
+  os_atomics::light_or_full_fence();  // [late] ↔ let_go_of_late
+  if (stopped()) [[unlikely]] came_late();
+  return true;
 }
 
 bool core::wake_one(bool for_forks) noexcept {

@@ -4,8 +4,7 @@
 //   The phase and the references: see task_state.hpp.
 //   What gives a node its conditions, and those their stop source: see set_once.hpp.
 #include "gate_state.hpp"
-#include "set_once.hpp"
-#include "stop_hub.hpp"
+#include "node_conditions.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
 
@@ -18,44 +17,9 @@ namespace detail {
 using namespace node_state;
 using states = task_state<os_atomics>;
 
-// A task's own stop source: made when its token is asked for, or when it is cancelled while it runs.
-struct node_source {
-  struct relay {
-    node_source* to;
-    void operator()() const noexcept { to->source.request_stop(); }
-  };
-  std::stop_source source;
-  std::optional<std::stop_callback<relay>> parent;
-};
-
-struct node_conditions {
-  stop_hub* hub = nullptr;
-  time_point start_by = time_point::max();
-  time_point deadline = time_point::max();
-  const char* name = nullptr;
-  std::int32_t bound = -1;  // to this worker
-  atomic<node_source*> source{nullptr};
-};
-
 namespace {
 
 bool is_done(const task_node& n) noexcept { return states::is_done(n.state); }
-
-node_conditions* conditions_in(std::uintptr_t extra) noexcept {
-  return (extra & 1) == 0 ? reinterpret_cast<node_conditions*>(extra) : nullptr;
-}
-node_conditions* conditions_or_null(const task_node& n) noexcept { return conditions_in(look(n.extra)); }
-
-stop_hub* hub_of(const task_node& n) noexcept {
-  const std::uintptr_t extra = look(n.extra);
-  if ((extra & 1) != 0) return reinterpret_cast<stop_hub*>(extra - 1);
-  return extra != 0 ? conditions_in(extra)->hub : nullptr;
-}
-
-const char* name_of(const task_node& n) noexcept {
-  const node_conditions* c = conditions_or_null(n);
-  return c != nullptr ? c->name : nullptr;
-}
 
 std::int32_t bound_to(const task_node& n) noexcept {
   const node_conditions* c = conditions_or_null(n);
@@ -73,19 +37,9 @@ void unmake(T* t) noexcept {
   deallocate(t, sizeof(T), alignof(T));
 }
 
-node_conditions& conditions_of(task_node& n) {
-  std::uintptr_t seen = look(n.extra);
-  if (node_conditions* const c = conditions_in(seen); c != nullptr) return *c;
-  auto* const mine = make<node_conditions>(*node_owner(n));
-  if (seen != 0) mine->hub = reinterpret_cast<stop_hub*>(seen - 1);
-  if (set_once(n.extra, seen, reinterpret_cast<std::uintptr_t>(mine))) return *mine;
-  unmake(mine);
-  return *conditions_in(seen);
-}
-
 std::stop_source& source_of(task_node& n) {
   if (n.ops->source != nullptr) return *n.ops->source(n);
-  node_conditions& k = conditions_of(n);
+  node_conditions& k = node_conditions_of(n);
   node_source* seen = look(k.source);
   if (seen != nullptr) return seen->source;
   auto* const mine = make<node_source>(*node_owner(n));
@@ -97,11 +51,6 @@ std::stop_source& source_of(task_node& n) {
   return mine->source;
 }
 
-void tell_to_stop(task_node& n) noexcept {
-  WEIR_TRY { source_of(n).request_stop(); }
-  WEIR_CATCH_ALL {}  // no memory for a stop source: the task cannot be told
-}
-
 // Tickets in a queue whose task is taken: one more, or one fewer.
 void note_stale(task_node& n, std::int64_t more) noexcept {
   if (is_gated(n)) state_of(*ticket_of(n).via).note_stale(more);
@@ -111,7 +60,7 @@ void note_stale(task_node& n, std::int64_t more) noexcept {
 // After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
 void finish(task_node& n) noexcept {
   if (states::finish(n.state))
-    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(node_owner(n), std::move(e), name_of(n));
+    if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(node_owner(n), std::move(e), node_name(n));
 }
 
 void count_elsewhere_end(core& c, outcome o) noexcept {
@@ -124,36 +73,69 @@ void count_end(core& c, outcome o) noexcept {
   else count_elsewhere_end(c, o);
 }
 
+// The clock watches a run: at the deadline the task is asked to stop.
+class watched_run {
+ public:
+  watched_run(task_node& n, std::uint32_t flags) noexcept : n_(n) {
+    const time_point end = (flags & timed) != 0 ? node_deadline(n) : time_point::max();
+    if (end == time_point::max()) return;
+    core& c = *node_owner(n);
+    if (clock_type::now() >= end) {
+      c.time.count_late();
+      node_tell_to_stop(n);
+      return;
+    }
+    if ((flags & dated) == 0) node_set_entry(n, timekeeper::tick_of(end), due::deadline);  // else others read it meanwhile
+    add_reference(n.refs);
+    watched_ = c.time.put(node_entry(n), due::deadline, [] { return true; });
+    if (!watched_) drop_references(n.refs);
+  }
+  ~watched_run() {
+    if (watched_ && node_owner(n_)->time.remove(node_entry(n_), due::deadline)) drop_references(n_.refs);  // else it is with the timekeeper
+  }
+  watched_run(const watched_run&) = delete;
+  watched_run& operator=(const watched_run&) = delete;
+
+ private:
+  task_node& n_;
+  bool watched_ = false;
+};
+
 // Runs a claimed task on the current worker; the outcome is the caller's to count.
 outcome run_claimed(task_node& n) noexcept {
   worker* const w = worker::current();
   running_nodes::entry me{&n};
   w->running.enter(me);
-  node_conditions* const c = conditions_or_null(n);
   const char* const outer_name = w->current_name.load(relaxed);
-  w->current_name.store(c != nullptr ? c->name : nullptr, relaxed);
-  const outcome o = n.ops->run(n);
+  w->current_name.store(node_name(n), relaxed);
+  outcome o = outcome_ok;
+  {
+    const watched_run watch(n, n.state.load(relaxed));
+    o = n.ops->run(n);
+  }
   w->current_name.store(outer_name, relaxed);
   if (w->running.top() == &me) w->running.leave(me);  // a group's child has done so: see group_ended()
-  finish(n);
+  if (o == outcome_again) return node_wait_again(n);
+  node_after_run(n);
   return o;
 }
 
 outcome run_in_time(task_node& n) noexcept {
-  node_conditions* const c = conditions_or_null(n);
-  if (c != nullptr && c->start_by != time_point::max() && clock_type::now() > c->start_by) {
+  if ((n.state.load(relaxed) & expires) != 0 && timekeeper::tick_of(clock_type::now()) > node_entry(n).tick()) {
     n.ops->fail(n, errc::expired);
     finish(n);
     return outcome_of(errc::expired);
   }
-  if (c != nullptr && c->deadline != time_point::max() && clock_type::now() > c->deadline) tell_to_stop(n);
   return run_claimed(n);
 }
+
+// What must not be set when this ticket claims its task: the first one may have been overtaken by an attempt in place.
+std::uint32_t stale_if(const job& j) noexcept { return j.data[1] == 0 ? again : 0; }
 
 outcome run_ticket(job& j) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
   outcome o = outcome_stale;
-  if (!node_claim(n)) note_stale(n, -1);
+  if (!node_claim(n, 0, stale_if(j))) note_stale(n, -1);
   else o = run_in_time(n);
   node_release(n);
   return o;
@@ -161,7 +143,7 @@ outcome run_ticket(job& j) noexcept {
 
 void drop_ticket(job& j, errc e) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
-  node_fail(n, e);
+  node_fail(n, e, true, stale_if(j));
   note_stale(n, -1);
   node_release(n);
 }
@@ -172,7 +154,7 @@ bool extract_ticket(job& j, task_fn& out) {
     task_node& n;
     ~release_at_end() { node_release(n); }
   } r{n};
-  if (!node_claim(n)) {
+  if (!node_claim(n, 0, stale_if(j))) {
     note_stale(n, -1);
     return false;
   }
@@ -186,9 +168,79 @@ bool extract_ticket(job& j, task_fn& out) {
   return n.ops->extract(n, out);
 }
 
+// One thing lies in `extra` itself; several, or what has no room elsewhere, among the conditions.
+WEIR_NOINLINE void take_options(task_node& n, core& c, std::uint32_t flags, const task_options& o) {
+  if ((flags & expires) != 0) node_set_entry(n, timekeeper::tick_of(o.start_by), due::start_by);
+  if ((flags & dated) != 0) node_set_entry(n, timekeeper::tick_of(o.deadline), due::deadline);
+  worker* const w = worker::current_of(c);
+  if ((flags & stoppable) != 0) {
+    stop_hub& hub = stop_hub::of(c, o.stop, w != nullptr ? w->recent_hub : c.my_lease().recent_hub);
+    n.extra.store(reinterpret_cast<std::uintptr_t>(&hub) | extra_hub, relaxed);
+  }
+  if ((flags & retries) != 0) {
+    retry_terms& terms = retry_terms::of(*o.retry, w != nullptr ? w->recent_terms : c.my_lease().recent_terms);
+    if ((flags & stoppable) == 0) {
+      n.extra.store(reinterpret_cast<std::uintptr_t>(&terms) | extra_terms, relaxed);
+    } else {
+      WEIR_TRY { node_conditions_of(n).terms = &terms; }
+      WEIR_CATCH_ALL {
+        terms.release();
+        WEIR_RETHROW;
+      }
+    }
+  }
+  const bool undated = o.deadline != time_point::max() && (flags & dated) == 0;
+  const bool aside = (flags & retries) != 0 && o.prio != lane::normal;  // where its tickets go
+  if (!undated && !aside && o.name == nullptr && o.worker < 0) return;
+  node_conditions& k = node_conditions_of(n);
+  if (undated) k.deadline = o.deadline;
+  k.name = o.name;
+  k.bound = static_cast<std::int16_t>(o.worker);
+  k.prio = o.prio;
+}
+
+WEIR_NOINLINE void arm(task_node& n) noexcept {
+  if (stop_hub* const hub = hub_of(n); hub != nullptr) hub->add(n);
+  if ((n.state.load(relaxed) & expires) == 0) return;
+  add_reference(n.refs);
+  // Its claimer takes the lock after the claim, so either he removes the entry or the claim is seen here. A task that waits
+  // for another attempt is unstarted, too, but does not expire any more.
+  const auto ready = [&n] { return (n.state.load(relaxed) & (node_state::phase | expires)) == (queued | expires); };
+  if (!node_owner(n)->time.put(node_entry(n), due::start_by, ready)) drop_references(n.refs);
+}
+
 }  // namespace
 
+node_conditions& node_conditions_of(task_node& n) {
+  std::uintptr_t seen = look(n.extra);
+  if (node_conditions* const c = conditions_in(seen); c != nullptr) return *c;
+  auto* const mine = make<node_conditions>(*node_owner(n));
+  mine->hub = hub_in(seen);
+  mine->terms = terms_in(seen);
+  if (set_once(n.extra, seen, reinterpret_cast<std::uintptr_t>(mine))) return *mine;
+  unmake(mine);
+  return *conditions_in(seen);
+}
+
+const char* node_name(const task_node& n) noexcept {
+  const node_conditions* c = conditions_or_null(n);
+  return c != nullptr ? c->name : nullptr;
+}
+
+void node_tell_to_stop(task_node& n) noexcept {
+  WEIR_TRY { source_of(n).request_stop(); }
+  WEIR_CATCH_ALL {}  // no memory for a stop source: the task cannot be told
+}
+
 const job_ops ticket_ops{&run_ticket, &drop_ticket, &extract_ticket};
+
+void node_after_run(task_node& n) noexcept {
+  if ((n.state.load(relaxed) & repeats) != 0) [[unlikely]] {
+    if (series_goes_on(n)) return;  // it is somebody else's now
+    n.ops->fail(n, errc::cancelled);
+  }
+  finish(n);
+}
 
 core* node_owner(const task_node& n) noexcept { return static_cast<core*>(page_source::user_of(&n)); }
 
@@ -198,19 +250,8 @@ void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, 
   n.state.store(queued | flags | (via != nullptr ? gated : 0), relaxed);
   n.refs.store(refs, relaxed);
   n.extra.store(0, relaxed);
-  if (o != nullptr && o->stop.stop_possible()) {
-    worker* const w = worker::current_of(c);
-    stop_hub*& recent = w != nullptr ? w->recent_hub : c.my_lease().recent_hub;
-    n.extra.store(reinterpret_cast<std::uintptr_t>(&stop_hub::of(c, o->stop, recent)) | 1, relaxed);
-  }
-  if (o != nullptr && (o->start_by != time_point::max() || o->deadline != time_point::max() || o->name != nullptr || o->worker >= 0)) {
-    WEIR_TRY {
-      node_conditions& k = conditions_of(n);
-      k.start_by = o->start_by;
-      k.deadline = o->deadline;
-      k.name = o->name;
-      k.bound = o->worker;
-    }
+  if (o != nullptr) {
+    WEIR_TRY { take_options(n, c, flags, *o); }
     WEIR_CATCH_ALL {
       node_forget(n);
       WEIR_RETHROW;
@@ -243,16 +284,18 @@ void node_undo_init(task_node& n) noexcept {
 }
 
 void node_arm(task_node& n) noexcept {
-  if (stop_hub* const hub = hub_of(n); hub != nullptr) hub->add(n);
+  if ((n.state.load(relaxed) & (stoppable | expires)) != 0) arm(n);
 }
 
 void node_forget(task_node& n) noexcept {
   stop_hub* const hub = hub_of(n);
+  retry_terms* const terms = terms_of(n);
   if (node_conditions* const c = conditions_or_null(n); c != nullptr) {
     unmake(look(c->source));
     unmake(c);
   }
   if (hub != nullptr) hub->release();
+  if (terms != nullptr) terms->release();
 }
 
 void node_release(task_node& n) noexcept {
@@ -273,12 +316,13 @@ void node_abandon(task_node& n, std::uint32_t refs) noexcept {
   node_release(n);
 }
 
-bool node_claim(task_node& n) noexcept {
+bool node_claim(task_node& n, std::uint32_t needed, std::uint32_t excluded) noexcept {
   std::uint32_t seen = 0;
-  if (!states::claim(n.state, seen)) return false;
+  if (!states::claim(n.state, seen, needed, excluded)) return false;
   if ((seen & stoppable) != 0)
     if (stop_hub* const hub = hub_of(n); hub != nullptr) hub->remove(n);
-  if ((seen & gated) != 0) state_of(*ticket_of(n).via).leave_rooms();
+  if ((seen & (gated | again)) == gated) state_of(*ticket_of(n).via).leave_rooms();
+  if ((seen & expires) != 0 && node_owner(n)->time.remove(node_entry(n), due::start_by)) drop_references(n.refs);
   if ((seen & counted) != 0) {
     core& c = *node_owner(n);
     if (worker* w = worker::current_of(c); w != nullptr) {
@@ -291,28 +335,35 @@ bool node_claim(task_node& n) noexcept {
   return true;
 }
 
-void node_fail(task_node& n, errc e, bool in_queue) noexcept {
-  if (!node_claim(n)) return;
-  if (in_queue) note_stale(n, 1);
+bool node_fail(task_node& n, errc e, bool in_queue, std::uint32_t excluded) noexcept {
+  if (!node_claim(n, 0, excluded)) return false;
+  core& c = *node_owner(n);
+  // Its ticket is in a queue, where it is stale now, or waits in the wheel.
+  const bool in_wheel = (n.state.load(relaxed) & timed) != 0 && c.time.remove_ticket(node_entry(n));
+  if (in_queue && !in_wheel) note_stale(n, 1);
   n.ops->fail(n, e);
   finish(n);
-  count_end(*node_owner(n), outcome_of(e));
-}
-
-bool node_try_run(task_node& n) noexcept {
-  worker& w = *worker::current();
-  if (!node_claim(n)) return false;
-  note_stale(n, 1);
-  w.started.add();
-  w.count_end(run_in_time(n));
+  count_end(c, outcome_of(e));
+  if (in_wheel) node_release(n);  // the ticket's reference; the caller has another
   return true;
 }
 
-void node_cancel(task_node& n) noexcept {
-  if (node_owner(n)->dead()) return;
-  node_fail(n, errc::cancelled);
-  if (is_done(n)) return;
-  tell_to_stop(n);
+bool node_try_run(task_node& n, std::uint32_t needed) noexcept {
+  worker& w = *worker::current();
+  if (!node_claim(n, needed)) return false;
+  note_stale(n, 1);
+  w.started.add();
+  const outcome o = run_in_time(n);
+  if (is_end(o)) w.count_end(o);
+  else w.started.sub();
+  return true;
+}
+
+bool node_cancel(task_node& n) noexcept {
+  if (node_owner(n)->dead()) return false;
+  if (node_fail(n, errc::cancelled)) return true;
+  if (!is_done(n)) node_tell_to_stop(n);
+  return false;
 }
 
 std::stop_token node_token(task_node& n) noexcept {
@@ -337,11 +388,11 @@ const char* exchange_task_name(const char* name) noexcept {
 
 bool is_ticket(const job& j) noexcept { return &j.ops() == &ticket_ops; }
 bool ticket_is_stale(const job& j) noexcept {
-  return is_ticket(j) && !states::is_unstarted(static_cast<task_node*>(j.pointer())->state);
+  return is_ticket(j) && (static_cast<task_node*>(j.pointer())->state.load(relaxed) & (node_state::phase | stale_if(j))) != queued;
 }
 
-job node_ticket(task_node& n) noexcept {
-  return {reinterpret_cast<std::uintptr_t>(&ticket_ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(&n)), 0}};
+job node_ticket(task_node& n, bool tried) noexcept {
+  return {reinterpret_cast<std::uintptr_t>(&ticket_ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(&n)), tried ? 1u : 0u}};
 }
 
 outcome node_wait(task_node& n, time_point until) noexcept {
@@ -349,7 +400,13 @@ outcome node_wait(task_node& n, time_point until) noexcept {
   core& c = *node_owner(n);
   if (c.dead()) return outcome_of(errc::stopped);
   worker* const w = worker::current();
-  if (w != nullptr && &w->owner == &c && (n.state.load(relaxed) & in_place) != 0 && node_try_run(n)) return outcome_ok;
+  if (w != nullptr && &w->owner == &c && node_try_run(n, in_place) && is_done(n)) return outcome_ok;
+  // Nothing that the clock has to do happens while it waits.
+  if (this_keeper == &c) return outcome_of(errc::starved);
+  // Who waits when the deadline passes is told, once; who waits on after that waits for the end.
+  const time_point deadline = (n.state.load(relaxed) & (timed | told)) == timed ? node_deadline(n) : time_point::max();
+  const bool cut_short = deadline < until;
+  if (cut_short) until = deadline;
   if (w != nullptr)
     for (const running_nodes::entry* r = w->running.top(); r != nullptr; r = r->outer)
       if (r->node == &n) return outcome_of(errc::starved);  // a task that waits for itself
@@ -387,7 +444,9 @@ outcome node_wait(task_node& n, time_point until) noexcept {
   } else {
     park(forever);
   }
-  return is_done(n) ? outcome_ok : outcome_of(errc::timeout);
+  if (is_done(n)) return outcome_ok;
+  if (cut_short) n.state.fetch_or(told, relaxed);
+  return outcome_of(errc::timeout);
 }
 
 std::stop_token current_token() noexcept {

@@ -1,7 +1,8 @@
 // The words of a task that somebody can wait for: its phase, who holds it. Layer 1.
 //
 // State
-//   state   phase: queued → claimed → done, and waited, detached, counted, in_place (task_node.hpp)
+//   state   phase: queued → claimed → done, and waited, detached, counted, in_place (task_node.hpp); back from claimed to
+//           queued when a task is to run again
 //   refs    holders: the ticket in the queue, the handle or group, whoever borrows it (references.hpp)
 //
 // Invariants
@@ -13,6 +14,10 @@
 // Edges
 //   [claim]  claim's compare-exchange ↔ another's: one word, one winner. The callable itself came to each claimer by
 //            another way (the queue, the handle's thread, the group's lock), so nothing is published here.
+//   [again]  unclaim's compare-exchange, under the lock around the wheel → the next claim's: what the last run has left in the
+//            callable is visible, for the next claimer takes that lock after his claim, or has got the ticket out of the wheel
+//            from somebody who has. So a waiter that claims without the lock asks for `in_place`, which is gone by then;
+//            and if he has tried the task in place, its first ticket still lies in a queue, and is told by `again` that it is stale.
 //   [done]   finish's fetch_or → the acquire loads of is_done, sleep and detach: the result is visible.
 //
 // Liveness of the wait: the waiter sets `waited` in the word that it sleeps on, so either finish's fetch_or sees the bit
@@ -35,12 +40,22 @@ struct task_state {
   static bool is_done(const word& w) noexcept { return node_state::is_done(w); }
   static bool is_unstarted(const word& w) noexcept { return (w.load(relaxed) & node_state::phase) == node_state::queued; }
 
-  /// True: the caller decides what becomes of the callable. `bits`: the state before.
-  static bool claim(word& w, std::uint32_t& bits) noexcept {
+  /// True: the caller decides what becomes of the callable. `bits`: the state before, with all of `needed`, none of `excluded`.
+  static bool claim(word& w, std::uint32_t& bits, std::uint32_t needed = 0, std::uint32_t excluded = 0) noexcept {
     bits = w.load(relaxed);  // [claim] an old value only costs another round
     do {
-      if ((bits & node_state::phase) != node_state::queued) return false;
-    } while (!w.compare_exchange_weak(bits, bits | node_state::claimed, relaxed, relaxed));  // [claim]
+      if ((bits & (node_state::phase | needed | excluded)) != (node_state::queued | needed)) return false;
+    } while (!w.compare_exchange_weak(bits, bits | node_state::claimed, relaxed, relaxed));  // [claim] [again]
+    return true;
+  }
+
+  /// The claimer gives it back: it is unstarted again, with these bits and without those. False: one of `unless` was set, and
+  /// he keeps it. Under the lock around the wheel.
+  static bool unclaim(word& w, std::uint32_t with, std::uint32_t without, std::uint32_t unless) noexcept {
+    std::uint32_t bits = w.load(relaxed);
+    do {
+      if ((bits & unless) != 0) return false;
+    } while (!w.compare_exchange_weak(bits, (bits & ~(node_state::claimed | without)) | with, relaxed, relaxed));  // [claim] [again]
     return true;
   }
 

@@ -83,6 +83,7 @@ int core::start_all() noexcept {
 }
 
 void core::end_threads() noexcept {
+  time.stop(true);
   attention_.raise(attention::stop);
   wake_all();
   for (std::size_t i = 0;; ++i) {  // no list of them: there may be no memory for it
@@ -204,6 +205,7 @@ status core::restart() {
     closed_ = false;
     for (auto& l : leases_) l->credits.reopen();
   }
+  time.reopen();
   doors_.open();
   return {};
 }

@@ -64,7 +64,7 @@ void worker::main(int cpu) noexcept {
   loop();
   hand_claimed_back();  // nobody else gets at it without membarrier: stale tickets and empty turns, which keep the runtime
   if (owner.opts.on_thread_stop != nullptr) owner.opts.on_thread_stop(static_cast<int>(number));
-  stop_hub::forget(recent_hub);
+  forget_recent();
   heap.abandon();
   this_worker = nullptr;
   owner.worker_left();
@@ -107,8 +107,8 @@ void worker::run(job& j) noexcept {
   }
   started.add();
   const outcome o = j.ops().run(j);
-  if (o < outcome_turn) [[likely]] count_end(o);
-  else if (o == outcome_stale) started.sub();
+  if (is_end(o)) [[likely]] count_end(o);
+  else if (o != outcome_turn) started.sub();
 }
 
 // What goes ahead of the queues. True: something ran.

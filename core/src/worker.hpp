@@ -25,7 +25,11 @@ using running_nodes = running_list<os_atomics, task_node>;  // those that have a
 class worker final : public worker_base {
  public:
   worker(core& c, unsigned index, unsigned number);
-  ~worker() { stop_hub::forget(recent_hub); }
+  ~worker() { forget_recent(); }
+  void forget_recent() noexcept {
+    stop_hub::forget(recent_hub);
+    retry_terms::forget(recent_terms);
+  }
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
@@ -80,6 +84,7 @@ class worker final : public worker_base {
   inject_queue::consumer normal_consumer, local_consumer;
   slab_heap heap;
   stop_hub* recent_hub = nullptr;
+  retry_terms* recent_terms = nullptr;
   running_nodes running;
   held_place* places = nullptr;  // in strands and limits: whose turns it is in
   atomic<const char*> current_name{nullptr};

@@ -5,6 +5,7 @@
 #include "set_once.hpp"
 #include "task_state.hpp"
 
+#include <mutex>
 #include <optional>
 
 using namespace weir::detail;
@@ -166,6 +167,52 @@ struct node_lazy : model::test<node_lazy, 3> {
   void after() { MODEL_CHECK(won == 1); }
 };
 MODEL_ADD(node_lazy);
+// A task that has thrown waits in the wheel. Who ran it goes on: a worker with its first ticket, or a waiter in place. The
+// timekeeper takes it out for the next attempt, unless a stop token claims it first.
+struct node_again : node_test<node_again, 4> {
+  static constexpr const char* fact = "a task that waits for another attempt is ended once, by somebody who sees what the last one left";
+  static constexpr const char* steps =
+      "node: the lock after a claim; node: in_place for a claim without the lock; node: a first ticket that is overtaken";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 100'000, .random = 100'000};
+  model::mutex wheel;
+  model::plain<bool> pending{false};
+  node_again() { n.emplace(node_state::in_place, 4); }
+  bool take_out() {
+    const std::lock_guard lock(wheel);
+    const bool was = pending.get();
+    pending.set(false);
+    return was;
+  }
+  void attempt() {
+    MODEL_CHECK(n->callable.get() == 7);
+    n->callable.set(3);
+    n->callable.set(7);
+    const std::lock_guard lock(wheel);
+    MODEL_CHECK(states::unclaim(n->state, node_state::again, node_state::in_place, 0));
+    MODEL_CHECK(!pending.get());
+    pending.set(true);
+  }
+  void thread(unsigned i) {
+    std::uint32_t bits = 0;
+    if (i == 0) {  // a worker with the first ticket
+      const bool asks = model::keeps("node: a first ticket that is overtaken");
+      if (states::claim(n->state, bits, 0, asks ? node_state::again : 0)) attempt();
+    } else if (i == 1) {  // a waiter on a worker
+      const bool asks = model::keeps("node: in_place for a claim without the lock");
+      if (states::claim(n->state, bits, asks ? node_state::in_place : 0)) attempt();
+    } else if (i == 2) {  // a stop token
+      if (states::claim(n->state, bits)) {
+        if (model::keeps("node: the lock after a claim")) take_out();
+        end(1);
+      }
+    } else if (take_out() && states::claim(n->state, bits)) {  // the timekeeper
+      end(2);
+    }
+    let_go();
+  }
+  void after() { MODEL_CHECK(runs <= 1 && destroyed == 1); }
+};
+MODEL_ADD(node_again);
 
 // A worker runs a task inside of another; two threads ask what runs to stop, as drains at their limit do. The node, and the
 // group that it refers to, go away as soon as the worker has left.

@@ -80,6 +80,15 @@ BUGS = {
          ' || resumed()) return', ' || (weir_sim_bug != 24 && resumed())) return'),
     23: ('a limit that does not look what came while it was asking', 'turnstile.hpp', 1,
          '      if (inbox_.ask()) return more;', '      if (inbox_.ask() || weir_sim_bug == 23) return more;'),
+    25: ('a timekeeper that looks at its word after others could change it', 'timekeeper.cpp', 1,
+         '    const std::uint32_t seen = word_.load(relaxed);\n    lock.unlock();',
+         '    std::uint32_t seen = word_.load(relaxed);\n    lock.unlock();\n    if (weir_sim_bug == 25) seen = word_.load(relaxed);'),
+    26: ('a stop hub that links a task twice', 'stop_hub.cpp', 1,
+         'if (l.next != nullptr) return;', 'if (l.next != nullptr && weir_sim_bug != 26) return;'),
+    28: ('a first ticket that still claims what was tried in place', 'task_node.cpp', 1,
+         'return j.data[1] == 0 ? again : 0; }', 'return j.data[1] == 0 && weir_sim_bug != 28 ? again : 0; }'),
+    27: ('a submitter that arms what waits for another attempt', 'task_node.cpp', 1,
+         '== (queued | expires); };', '== (queued | expires) || (weir_sim_bug == 27 && states::is_unstarted(n.state)); };'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -46,6 +46,10 @@ const mistake mistakes[] = {
     {24, "AWorkerThatSleepsOnWhatItClaimedBeforeAPause", &cases::a_short_pause_holds_nothing_up},
     {22, "ATurnThatEndsWithoutLookingWhatCame", &cases::a_strand_is_serial},
     {23, "ALimitThatDoesNotLookWhatCame", &cases::a_limit_uses_all_its_places},
+    {25, "ATimekeeperThatLooksAtItsWordAfterOthersCouldChangeIt", &cases::an_earlier_timer_wakes_the_timekeeper},
+    {26, "AHubThatLinksATaskThatWaitsAgainTwice", &cases::a_retry_may_be_faster_than_its_submitter},
+    {28, "AFirstTicketThatStillClaimsWhatWasTriedInPlace", &cases::a_retry_may_be_faster_than_its_submitter},
+    {27, "ASubmitterThatArmsATaskThatWaitsAgain", &cases::a_retry_may_be_faster_than_its_submitter},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

@@ -58,6 +58,18 @@ const named all[] = {
     CASE(resized_while_it_works),
     CASE(a_worker_that_is_let_go_reads_its_mail),
     CASE(started_again_it_works_again),
+    CASE(timers_run_once_and_never_early),
+    CASE(an_earlier_timer_wakes_the_timekeeper),
+    CASE(a_timer_is_cancelled_or_runs),
+    CASE(a_series_never_runs_beside_itself_or_after_its_cancel),
+    CASE(timers_against_drain),
+    CASE(timers_are_handed_out_by_abort),
+    CASE(a_timer_may_destroy_its_runtime),
+    CASE(a_task_expires_or_runs),
+    CASE(a_deadline_stops_what_runs),
+    CASE(retries_end_once),
+    CASE(a_retry_may_be_faster_than_its_submitter),
+    CASE(an_expired_task_may_destroy_its_runtime),
 };
 const std::size_t count = std::size(all);
 

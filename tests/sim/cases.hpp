@@ -69,6 +69,20 @@ void resized_while_it_works();
 void a_worker_that_is_let_go_reads_its_mail();
 void started_again_it_works_again();
 
+// timers.cpp
+void timers_run_once_and_never_early();
+void an_earlier_timer_wakes_the_timekeeper();
+void a_timer_is_cancelled_or_runs();
+void a_series_never_runs_beside_itself_or_after_its_cancel();
+void timers_against_drain();
+void timers_are_handed_out_by_abort();
+void a_timer_may_destroy_its_runtime();
+void a_task_expires_or_runs();
+void a_deadline_stops_what_runs();
+void retries_end_once();
+void a_retry_may_be_faster_than_its_submitter();
+void an_expired_task_may_destroy_its_runtime();
+
 struct named {
   const char* name;
   body run;

@@ -6,6 +6,7 @@
 #include <weir/parallel.hpp>
 #include <weir/runtime.hpp>
 #include <weir/task_group.hpp>
+#include <weir/timer.hpp>
 
 #include <allocations.hpp>
 #include <child.hpp>
@@ -45,7 +46,8 @@ class scenario {
   void run() {
     weir::options o = with_workers(2);
     o.capacity = 64;
-    o.on_unhandled = [](const weir::task_info&, std::exception_ptr) {};
+    o.on_unhandled = [](const weir::task_info& info, std::exception_ptr) { ++static_cast<scenario*>(info.context)->unhandled_; };
+    o.context = this;
     auto made = weir::runtime::create(o);
     // A thread whose start found no memory is a system_error.
     if (!made) return check_(made.error().code == weir::errc::failed && made.error().cause, "create fails with its cause");
@@ -54,6 +56,7 @@ class scenario {
     spawns(rt);
     groups(rt);
     inside(rt);
+    timers(rt);
     loops(rt);
     check_(rt.wait_idle(), "it comes to rest");
     check_(books_.count(fate::ran) == accepted_, "what was accepted has run, and nothing else");
@@ -162,6 +165,33 @@ class scenario {
     accepted_ += more;
   }
 
+  void timers(weir::runtime& rt) {
+    // One that finds no place in the queue when it is due is dropped, and on_unhandled hears of it.
+    const std::size_t ran = books_.count(fate::ran), told = unhandled_;
+    std::size_t made = 0;
+    for (int i = 0; i < 5; ++i) {
+      ticket t(books_);
+      weir::timer timer = weir::after(rt, std::chrono::microseconds(i * 50), std::move(t));
+      if (timer.accepted()) ++made;
+      else check_(is_bad_alloc(timer.accepted().error()), "a refused timer is a failed allocation");
+      if (t.whole()) t.refused();
+      timer.detach();
+    }
+    auto never = weir::after(rt, std::chrono::hours(1), ticket(books_));
+    check_(never.cancel() == never.accepted().has_value(), "a pending timer can be cancelled");
+    check_(rt.wait_idle(), "timers end");
+    const std::size_t more = books_.count(fate::ran) - ran;
+    check_(more + (unhandled_ - told) >= made && more <= made, "a timer runs, or somebody is told");
+    // When nothing can be had any more, it may not run again: then each of its times is told.
+    const std::size_t told_before = unhandled_;
+    std::atomic<std::size_t> n{0};
+    auto series = weir::every(rt, std::chrono::microseconds(20), [&n] { ++n; });
+    if (series.accepted()) check_(eventually([&] { return n + (unhandled_ - told_before) >= 3; }), "a series goes on without memory for one time");
+    series.cancel();
+    check_(rt.wait_idle(), "a series ends");
+    accepted_ += more;
+  }
+
   void loops(weir::runtime& rt) {
     std::atomic<int> n{0};
     const weir::status s = weir::parallel_for(rt, 0, 200, [&](int) { ++n; });
@@ -190,6 +220,7 @@ class scenario {
   child_checks& check_;
   ledger& books_;
   std::size_t accepted_ = 0;
+  std::atomic<std::size_t> unhandled_{0};
 };
 
 void say_where(int number) {

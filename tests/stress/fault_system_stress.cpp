@@ -2,6 +2,7 @@
 #include <weir/fork_join.hpp>
 #include <weir/runtime.hpp>
 #include <weir/task_group.hpp>
+#include <weir/timer.hpp>
 
 #include <allocations.hpp>
 #include <faults.hpp>
@@ -85,6 +86,31 @@ TEST_F(FaultThreads, ASpareThatCannotBeHadLosesNothing) {
   }
 }
 
+TEST_F(FaultThreads, ATimekeeperThatCannotBeHadIsAnErrorUntilItCan) {
+  for (std::size_t round = 0; round < rounds(20); ++round) {
+    weir::runtime rt(with_workers(2));
+    ledger books(100);
+    {
+      const nth_thread_fails fault(1, true);
+      std::vector<std::thread> threads;
+      for (int t = 0; t < 3; ++t)
+        threads.emplace_back([&] {
+          ticket own(books);
+          const weir::timer none = weir::after(rt, 1ms, std::move(own));
+          ASSERT_FALSE(none.accepted());
+          EXPECT_THROW(none.accepted().value(), std::system_error);
+          ASSERT_TRUE(own.whole());
+          own.refused();
+        });
+      for (auto& t : threads) t.join();
+    }
+    weir::after(rt, 10us, ticket(books)).detach();
+    ASSERT_TRUE(rt.wait_idle());
+    books.check();
+    EXPECT_EQ(books.count(fate::ran), 1u);
+  }
+}
+
 // Everything that sleeps in weir, with a kernel that keeps waking it for nothing.
 void use_all_sleeps(weir::runtime& rt, weir::runtime& other, std::uint64_t stream, std::size_t times,
                     std::atomic<std::size_t>& ran, std::atomic<std::size_t>& sent) {
@@ -95,7 +121,7 @@ void use_all_sleeps(weir::runtime& rt, weir::runtime& other, std::uint64_t strea
       burn(std::chrono::nanoseconds(work));
       ++ran;
     };
-    switch (random.below(8)) {
+    switch (random.below(9)) {
       case 0: ASSERT_EQ(rt.run([] { return 5; }), 5); break;
       case 1: ASSERT_TRUE(rt.wait_idle(weir::clock_type::now() + 20s)); break;
       case 2: {
@@ -129,6 +155,15 @@ void use_all_sleeps(weir::runtime& rt, weir::runtime& other, std::uint64_t strea
       case 5: {  // a wait on a worker, on something far away
         auto h = rt.spawn([&other] { return other.spawn([] { return 9; }).get().value_or(0); });
         ASSERT_EQ(h.get().value_or(0), 9);
+        break;
+      }
+      case 6: {
+        const auto due = weir::clock_type::now() + std::chrono::microseconds(random.below(200));
+        weir::at(rt, due, [&ran, due] {
+          EXPECT_GE(weir::clock_type::now(), due) << "a timer is never early";
+          ++ran;
+        }).detach();
+        ++sent;
         break;
       }
       default:

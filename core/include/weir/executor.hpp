@@ -10,6 +10,7 @@ template <class T>
 class result_stream;
 namespace detail {
 class owned_gate;
+struct timer_access;
 }
 
 /// Two words, non-owning: it must not outlive what it refers to, be that a runtime, a limited or a strand. A
@@ -70,6 +71,7 @@ class executor_ref {
   friend class detail::owned_gate;
   template <class T>
   friend class result_stream;
+  friend struct detail::timer_access;
   friend WEIR_API executor_ref here() noexcept;
   explicit executor_ref(detail::core* c) noexcept : core_(c), gate_(nullptr) {}
 

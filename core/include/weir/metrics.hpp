@@ -26,6 +26,8 @@ struct snapshot {
   std::uint64_t ok = 0, failed = 0, cancelled = 0, expired = 0, dropped = 0, stopped = 0;
   std::uint64_t queued = 0, running = 0;
   std::uint64_t steals = 0, parks = 0, wakes = 0;
+  std::uint64_t overran = 0;       ///< tasks that ran past their deadline, those that still do included
+  std::vector<task_info> overdue;  ///< those that still do: name and worker; at most 16 inside of each other on one worker
   std::vector<worker_stats> workers;
   /// Prometheus text exposition format, version 0.0.4.
   WEIR_API std::string prometheus() const;

@@ -29,20 +29,23 @@ enum class on_full : std::uint8_t { block, reject, caller_runs, drop_oldest, dis
 /// workers differs from the number of allowed cores, or in a second runtime of one process. The caller is never pinned.
 enum class pinning : std::uint8_t { automatic, none, core };
 
+/// A task that throws runs again, with the same callable, after a wait that is uniform over 0 … min(cap, base · 2^n), n from 0:
+/// full jitter. It holds no worker while it waits, it has been accepted and is counted once, and its result is that of its last
+/// attempt. A stop token, cancel() and a shutdown end the wait; what would come after the deadline is not waited for.
 struct retry_policy {
-  unsigned max_attempts = 3;
-  std::chrono::nanoseconds base{10'000'000}, cap{5'000'000'000};
-  bool (*retryable)(const error&) noexcept = nullptr;
+  unsigned max_attempts = 3;  ///< in all; 0 is 1
+  std::chrono::nanoseconds base{10'000'000}, cap{5'000'000'000};  ///< negative: the task is refused with invalid
+  bool (*retryable)(const error&) noexcept = nullptr;  ///< asked on the worker; error::attempts counts this one. Null: always
 };
 
 struct task_options {
   lane prio = lane::normal;
   std::stop_token stop{};                    ///< stop before the start: the task never starts, its callable is freed at once
-  time_point start_by = time_point::max();   ///< not started by then: expired; a blocked submit waits no longer than this
-  time_point deadline = time_point::max();   ///< a running task's stop token fires then
+  time_point start_by = time_point::max();   ///< not started by then: expired at once; a blocked submit waits no longer than this
+  time_point deadline = time_point::max();   ///< then its stop token fires and a waiter gets timeout, once; it runs on
   int worker = -1;                           ///< >= 0: that worker only
   const char* name = nullptr;                ///< outlives the runtime
-  const retry_policy* retry = nullptr;       ///< copied
+  const retry_policy* retry = nullptr;       ///< copied; null: it is tried once
 };
 
 struct task_info {

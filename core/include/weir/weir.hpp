@@ -13,3 +13,4 @@
 #include <weir/sim.hpp>
 #include <weir/strand.hpp>
 #include <weir/task_group.hpp>
+#include <weir/timer.hpp>

@@ -90,6 +90,8 @@ result<task_node*> submit_node(core* c, gate* via, F&& f, patience p, const task
   static_assert(!std::is_reference_v<R>, "return a pointer or a std::reference_wrapper");
   if (via != nullptr && via->refusal != outcome_ok) return to_status(via->refusal).error();
   if (is_null_callable(f)) return errc::invalid;
+  if (opts != nullptr && (node_flags(opts) & node_state::timed) != 0)
+    if (status s = node_time_ready(*c, *opts); !s) return std::move(s).error();
   admission a;
   const outcome admitted = via == nullptr ? admit(*c, opts, p, a) : gate_admit(*via, opts, p, a);
   if (admitted != outcome_ok) return to_status(admitted).error();

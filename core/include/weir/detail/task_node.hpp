@@ -9,6 +9,7 @@
 
 #include <weir/detail/atomics.hpp>
 #include <weir/detail/gate_entry.hpp>
+#include <weir/detail/timer_entry.hpp>
 
 #include <algorithm>
 #include <optional>
@@ -36,7 +37,16 @@ inline constexpr std::uint32_t detached = 8;   // no handle will read the result
 inline constexpr std::uint32_t counted = 16;   // holds a unit of capacity until it is claimed
 inline constexpr std::uint32_t in_place = 32;  // a waiter may claim it (not bound to a worker, strand or limit)
 inline constexpr std::uint32_t stoppable = 64;  // stop_links lie before it (stop_hub.hpp)
-inline constexpr std::uint32_t gated = 128;     // waits in a strand or limit: its ticket lies before it
+inline constexpr std::uint32_t timed = 128;    // a timer_entry lies before it
+inline constexpr std::uint32_t repeats = 256;  // a series: queued again after each run
+inline constexpr std::uint32_t begun = 512;    // a series: it runs
+inline constexpr std::uint32_t over = 1024;    // a series: it is not queued again, and no run begins
+inline constexpr std::uint32_t expires = 2048;  // its entry has start_by, until it is claimed
+inline constexpr std::uint32_t dated = 4096;    // its entry has the deadline; else it is among the conditions
+inline constexpr std::uint32_t retries = 8192;
+inline constexpr std::uint32_t told = 16384;    // a waiter has been told that the deadline has passed
+inline constexpr std::uint32_t again = 32768;   // it has been tried: a ticket from before that is stale
+inline constexpr std::uint32_t gated = 65536;   // waits in a strand or limit: its ticket lies before it
 inline bool is_done(const atomic<std::uint32_t>& w) noexcept { return (w.load(acquire) & phase) == done; }  // [done] ← finish
 }  // namespace node_state
 
@@ -44,7 +54,7 @@ struct task_node {
   const node_ops* ops;
   atomic<std::uint32_t> state;
   atomic<std::uint32_t> refs;
-  atomic<std::uintptr_t> extra;  // node_conditions*, or a stop_hub* with bit 0 set; most have neither
+  atomic<std::uintptr_t> extra;  // node_conditions*, stop_hub* with bit 0 set, or retry_terms* with bit 1; most have none
 };
 
 // Before a node that a stop token can end.
@@ -67,12 +77,25 @@ inline task_node& node_of(gate_entry& ticket) noexcept {
 }
 inline bool is_gated(const task_node& n) noexcept { return (n.state.load(relaxed) & node_state::gated) != 0; }
 
+// What lies before a node: the entry, if it is timed; then the ticket with its room for links, or the links alone.
+constexpr std::size_t node_prefix(std::uint32_t flags) noexcept {
+  return (flags & node_state::gated) != 0 ? ticket_distance : (flags & node_state::stoppable) != 0 ? sizeof(stop_links) : 0;
+}
+inline constexpr std::uint8_t before_links = 128, before_ticket = 64;  // of an entry's kind
+inline timer_entry& node_entry(task_node& n) noexcept {
+  return *(reinterpret_cast<timer_entry*>(reinterpret_cast<std::byte*>(&n) - node_prefix(n.state.load(relaxed))) - 1);
+}
+inline task_node& node_of(timer_entry& e) noexcept {
+  const std::uint32_t flags = (e.kind() & before_ticket) != 0 ? node_state::gated : (e.kind() & before_links) != 0 ? node_state::stoppable : 0;
+  return *reinterpret_cast<task_node*>(reinterpret_cast<std::byte*>(&e + 1) + node_prefix(flags));
+}
+static_assert(sizeof(timer_entry) % alignof(task_node) == 0 && sizeof(stop_links) % alignof(task_node) == 0 &&
+              alignof(timer_entry) <= alignof(task_node));
+
 // A task's block, with what lies before it according to the flags. Throws std::bad_alloc.
 template <class Node>
 std::size_t bytes_before(std::uint32_t flags) noexcept {
-  const std::size_t n = (flags & node_state::gated) != 0       ? ticket_distance
-                        : (flags & node_state::stoppable) != 0 ? sizeof(stop_links)
-                                                               : 0;
+  const std::size_t n = node_prefix(flags) + ((flags & node_state::timed) != 0 ? sizeof(timer_entry) : 0);
   return (n + alignof(Node) - 1) / alignof(Node) * alignof(Node);
 }
 template <class Node>
@@ -80,6 +103,7 @@ Node* allocate_task(core& c, std::uint32_t flags) {
   const std::size_t before = bytes_before<Node>(flags);
   auto* const p = static_cast<std::byte*>(allocate(c, before + sizeof(Node), alignof(Node))) + before;
   if ((flags & node_state::stoppable) != 0) ::new (static_cast<void*>(p - sizeof(stop_links))) stop_links;
+  if ((flags & node_state::timed) != 0) ::new (static_cast<void*>(p - node_prefix(flags) - sizeof(timer_entry))) timer_entry;
   return ::new (static_cast<void*>(p)) Node;
 }
 template <class Node>
@@ -99,17 +123,39 @@ WEIR_API void node_forget(task_node& n) noexcept;  // frees the conditions
 WEIR_API void node_abandon(task_node& n, std::uint32_t refs) noexcept;  // never queued: drops the callable and the references
 WEIR_API void node_release(task_node& n) noexcept;
 WEIR_API void node_detach(task_node& n) noexcept;      // the handle goes away; releases its reference
-WEIR_API void node_cancel(task_node& n) noexcept;
-WEIR_API bool node_claim(task_node& n) noexcept;  // frees its capacity, too
-WEIR_API bool node_try_run(task_node& n) noexcept;  // claims and runs it on this worker, if it is unstarted
-// Ends it, if it is unstarted. in_queue: its ticket lies in one.
-WEIR_API void node_fail(task_node& n, errc e, bool in_queue = true) noexcept;
+WEIR_API bool node_cancel(task_node& n) noexcept;  // true: it will not start; else it is asked to stop if it runs
+// If all of `needed` and none of `excluded` are set. Frees its capacity, too.
+WEIR_API bool node_claim(task_node& n, std::uint32_t needed = 0, std::uint32_t excluded = 0) noexcept;
+WEIR_API bool node_try_run(task_node& n, std::uint32_t needed = 0) noexcept;  // claims and runs it on this worker, if unstarted
+// True: it was unstarted, and has ended. in_queue: its ticket lies in one, or in the wheel.
+WEIR_API bool node_fail(task_node& n, errc e, bool in_queue = true, std::uint32_t excluded = 0) noexcept;
 WEIR_API std::stop_token node_token(task_node& n) noexcept;
 // Waits for done; claims and runs the task in place on a worker. ok: done; else timeout, stopped (forked child), starved.
 WEIR_API outcome node_wait(task_node& n, time_point until) noexcept;
+// ---- time (timer.cpp, retry.cpp) ----
+// Whether a task with these options can be timed: ok; or why not, invalid (retry policy), stopped, failed with the cause.
+WEIR_API status node_time_ready(core& c, const task_options& o) noexcept;
+time_point node_deadline(const task_node& n) noexcept;  // max: none
+const char* node_name(const task_node& n) noexcept;
+// After an attempt has thrown e. False: that was the last one, and e says how many there were.
+WEIR_API bool node_tries_again(task_node& n, weir::error& e) noexcept;
+outcome node_wait_again(task_node& n) noexcept;         // outcome_again; or failed: it has ended after all
+WEIR_API weir::error node_last_error(task_node& n, errc e) noexcept;
+void node_after_run(task_node& n) noexcept;          // the end of a claimed task, or of an occurrence
+WEIR_API bool series_begins(task_node& n) noexcept;  // before a run; false: cancelled
+bool series_goes_on(task_node& n) noexcept;          // after it. True: the node waits for its next time, or is run already
+void node_drop_waiting(timer_entry& e) noexcept;     // a ticket that was taken out of the wheel: its task ends unrun
 bool is_ticket(const job& j) noexcept;
 bool ticket_is_stale(const job& j) noexcept;
-WEIR_API job node_ticket(task_node& n) noexcept;
+WEIR_API job node_ticket(task_node& n, bool tried = false) noexcept;  // tried: for another attempt
+
+// What the options make of a node's state.
+inline std::uint32_t node_flags(const task_options* o) noexcept {
+  if (o == nullptr) return 0;
+  const bool start = o->start_by != time_point::max(), end = o->deadline != time_point::max(), retry = o->retry != nullptr;
+  return (o->stop.stop_possible() ? node_state::stoppable : 0u) | (start || end || retry ? node_state::timed : 0u) |
+         (start ? node_state::expires : 0u) | (end && !start && !retry ? node_state::dated : 0u) | (retry ? node_state::retries : 0u);
+}
 
 // Why a task never ran. `failed`: its ticket found no memory.
 inline weir::error unrun_error(errc e) noexcept {
@@ -142,14 +188,17 @@ struct task_node_of final : Base {
         r.emplace(std::in_place, invoke_callable(me));
       }
     }
-    WEIR_CATCH_ALL { r.emplace(weir::error{errc::failed, std::current_exception(), 1}); }
+    WEIR_CATCH_ALL {
+      r.emplace(weir::error{errc::failed, std::current_exception(), 1});
+      if (retries(me) && node_tries_again(me, r->error())) return outcome_again;
+    }
     destroy_callable(me, r);
     return store(me, std::move(*r));
   }
   static void fail(task_node& n, errc e) noexcept {
     auto& me = self(n);
     std::optional<result<R>> r;
-    r.emplace(unrun_error(e));
+    r.emplace(retries(me) ? node_last_error(me, e) : unrun_error(e));
     destroy_callable(me, r);
     store(me, std::move(*r));
   }
@@ -183,7 +232,7 @@ struct task_node_of final : Base {
 
   static task_node_of* make(core& c, auto&& f, std::uint32_t flags, std::uint32_t references, const task_options* opts,
                             gate* via, const node_ops& ops = ops_table) {
-    if (opts != nullptr && opts->stop.stop_possible()) flags |= node_state::stoppable;
+    flags |= node_flags(opts);
     if (via != nullptr) flags |= node_state::gated;
     auto* const n = allocate_task<task_node_of>(c, flags);
     bool begun = false;
@@ -201,6 +250,7 @@ struct task_node_of final : Base {
   }
 
  private:
+  static bool retries(const task_node_of& me) noexcept { return (me.state.load(relaxed) & node_state::retries) != 0; }
   static decltype(auto) invoke_callable(task_node_of& me) {
     if constexpr (takes_token<F>) return std::invoke(me.s.callable, node_token(me));
     else return std::invoke(me.s.callable);
