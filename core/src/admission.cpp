@@ -13,6 +13,8 @@ constinit thread_local lease_cache this_lease;
 
 namespace {
 
+using line = waiting_line<os_atomics>;
+
 // All leases of this thread, given back at its end to the runtimes that still exist.
 struct lease_list {
   struct entry {
@@ -87,24 +89,6 @@ unsigned registered_cores() noexcept {
   return static_cast<unsigned>(std::count_if(registry.begin(), registry.end(), [](core* c) { return !c->dead(); }));
 }
 
-// What a blocked submitter leaves in the queue for room: on its own stack, first come first served.
-struct blocked_submitter {
-  static constexpr std::uint32_t waiting = 0, asleep = 1, served = 2, shut = 3, stopped_by_token = 4, expired = 5;
-  blocked_submitter* next = nullptr;
-  std::uint64_t credits = 0;
-  atomic<std::uint32_t> word{waiting};
-
-  bool answer(std::uint32_t a) noexcept {  // false: it was answered before
-    std::uint32_t seen = word.load(relaxed);
-    while (seen <= asleep)
-      if (word.compare_exchange_weak(seen, a, release, relaxed)) {  // [served] → wait_for_room
-        if (seen == asleep) futex_wake(&word, 1);
-        return true;
-      }
-    return false;
-  }
-};
-
 lease& core::my_lease() {
   if (dead()) throw_errc(errc::stopped);
   if (this_lease.core_id == id) return *this_lease.last;
@@ -140,10 +124,9 @@ lease& core::my_lease() {
 
 void core::give_lease_back(lease& l) noexcept {
   l.heap.abandon();
-  const std::uint64_t n = l.credits.recall();
   l.forget_recent();
   const std::lock_guard lock(lease_mutex_);
-  if (n != 0) credits.give_back(n);
+  give_up_rest(l);
   free_leases_.push_back(&l);
 }
 
@@ -159,16 +142,7 @@ void core::shut_leases() noexcept {
     for (auto& l : leases_) credits.give_back(l->credits.seal());
   }
   for_each_dependant([](dependant& d) { d.closing(); });
-  const std::lock_guard lock(block_mutex_);
-  for (blocked_submitter* b = first_blocked_; b != nullptr;) {
-    blocked_submitter* next = b->next;
-    b->answer(blocked_submitter::shut);
-    b = next;
-  }
-  first_blocked_ = nullptr;
-  last_blocked_ = &first_blocked_;
-  blocked_count_.store(0, relaxed);
-  attention_.lower(attention::blocked);
+  line_.shut_all();
 }
 
 std::uint64_t core::started_sum() const noexcept {
@@ -193,21 +167,15 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
   const std::uint64_t capacity = credits.capacity();
   bool full = n > capacity;
   while (!full) {
-    if (blocked_count_.load(relaxed) != 0) {  // [room]
-      room_made();
-      if (blocked_count_.load(relaxed) != 0) break;  // newcomers do not pass the blocked: none of the room is left
+    if (!line_.empty()) {
+      line_.serve_now(room());
+      if (!line_.empty()) break;  // newcomers do not pass the blocked: none of the room is left
     }
     const std::uint64_t starts = started_sum(), returns = credits.returns();
-    std::uint64_t chunk = n;
-    if (n == 1) {
-      std::uint64_t threads;
-      {
-        const std::lock_guard lock(lease_mutex_);
-        threads = leases_.size() - free_leases_.size();
-      }
-      chunk = std::clamp<std::uint64_t>(credits.free(started) / (2 * threads + 2), 1, 256);
+    if (l.credits.draw(credits, n, n == 1 ? in_advance() : n, n, started)) {
+      hand_on_rest(l);
+      return outcome_ok;
     }
-    if (l.credits.draw(credits, n, chunk, n, started)) return outcome_ok;
     {
       const std::lock_guard lock(lease_mutex_);
       if (closed_) return refuse(errc::stopped);
@@ -227,74 +195,73 @@ void core::recall_all() noexcept {
 }
 
 outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
-  blocked_submitter me;
-  {
-    const std::lock_guard lock(block_mutex_);
-    *last_blocked_ = &me;
-    last_blocked_ = &me.next;
-    blocked_count_.fetch_add(1, seq_cst);  // [room]
-  }
+  line::place me;
+  line_.join(me);
   recall_all();  // what another thread cached before it could see us
   {
     const std::lock_guard lock(lease_mutex_);
-    if (closed_) me.answer(blocked_submitter::shut);
+    if (closed_) line::answer_oneself(me, line::shut);
   }
-  const auto wake_on_stop = [&me] { me.answer(blocked_submitter::stopped_by_token); };
+  const auto wake_on_stop = [&me] { line::answer_oneself(me, line::stopped); };
   std::optional<std::stop_callback<decltype(wake_on_stop)>> on_stop;
   if (o != nullptr && o->stop.stop_possible()) on_stop.emplace(o->stop, wake_on_stop);
   const time_point limit = o != nullptr ? std::min(o->start_by, o->deadline) : time_point::max();
 
-  // The room is often microseconds away: look for it for as long as a sleep would cost, and serve the queue meanwhile.
+  // The room is often microseconds away: look for it for as long as a sleep would cost, and serve the line meanwhile.
   const std::uint64_t patience_end = ticks() + ticks_of(30'000);
-  while (me.word.load(acquire) == blocked_submitter::waiting) {  // [served] ← answer
+  while (line::look(me) == line::waiting) {
     room_made(true);
     if (ticks() >= patience_end) break;
-    for (int i = 0; i < 32 && me.word.load(relaxed) == blocked_submitter::waiting; ++i) cpu_relax();
+    for (int i = 0; i < 32 && line::look(me) == line::waiting; ++i) cpu_relax();
   }
-  attention_.ask(attention::blocked);  // from here on it is the workers' business
-  std::uint32_t w = me.word.load(acquire);  // [served] ← answer
-  while (w <= blocked_submitter::asleep) {
-    if (w == blocked_submitter::waiting && !me.word.compare_exchange_weak(w, blocked_submitter::asleep, relaxed, acquire)) continue;  // [served]
-    room_made();
-    if (me.word.load(relaxed) == blocked_submitter::asleep) futex_wait(me.word, blocked_submitter::asleep, until_ns(limit));
-    w = me.word.load(acquire);  // [served] ← answer
-    if (w <= blocked_submitter::asleep && clock_type::now() >= limit) {
-      me.answer(blocked_submitter::expired);
-      w = me.word.load(acquire);  // [served]
-    }
+  if (line_.announce()) room_made();  // from here on it is the workers' business
+  line::state answer = line::look(me);
+  while (answer <= line::asleep) {
+    const std::int64_t left = until_ns(limit);
+    if (left == 0) line::answer_oneself(me, line::expired);
+    answer = left == 0 ? line::look(me) : line::sleep(me, left);
   }
   on_stop.reset();
-  if (w != blocked_submitter::served && w != blocked_submitter::shut) {
-    const std::lock_guard lock(block_mutex_);
-    unlink_blocked(me);
-  }
-  switch (w) {
-    case blocked_submitter::served:
-      {
-        // The server unlinks before it answers, under the lock; taking it once makes sure that it has left our node.
-        const std::lock_guard lock(block_mutex_);
-      }
-      if (l.credits.grant(me.credits, 1)) return outcome_ok;
-      credits.give_back(me.credits);
-      return outcome_of(errc::stopped);
-    case blocked_submitter::shut: {
-      const std::lock_guard lock(block_mutex_);
-      unlink_blocked(me);
+  if (answer == line::served) {
+    if (!l.credits.grant(1, 1)) {
+      credits.give_back(1);
       return outcome_of(errc::stopped);
     }
-    case blocked_submitter::stopped_by_token: return outcome_of(errc::cancelled);
-    default: return outcome_of(errc::expired);
+    if (line_.empty()) {
+      const auto started = [this] { return started_sum(); };
+      l.credits.draw(credits, 1, in_advance(), 0, started);
+      hand_on_rest(l);
+    }
+    return outcome_ok;
   }
+  line_.leave(me);
+  return outcome_of(answer == line::stopped ? errc::cancelled : answer == line::expired ? errc::expired : errc::stopped);
 }
 
-void core::unlink_blocked(blocked_submitter& b) noexcept {
-  for (blocked_submitter** at = &first_blocked_; *at != nullptr; at = &(*at)->next)
-    if (*at == &b) {
-      *at = b.next;
-      if (last_blocked_ == &b.next) last_blocked_ = at;
-      if (blocked_count_.fetch_sub(1, relaxed) == 1) attention_.lower(attention::blocked);
-      return;
-    }
+// How many credits a thread may have of those that are free.
+std::uint64_t core::in_advance() const noexcept {
+  std::uint64_t threads;
+  {
+    const std::lock_guard lock(lease_mutex_);
+    threads = leases_.size() - free_leases_.size();
+  }
+  return std::clamp<std::uint64_t>(credits.free([this] { return started_sum(); }) / (2 * threads + 2), 1, 256);
+}
+
+// Under the lock that whoever recalls holds, too: so nobody finds the credits neither here nor there.
+void core::give_up_rest(lease& l) noexcept {
+  if (const std::uint64_t n = l.credits.give_up(); n != 0) credits.give_back(n);
+}
+
+// After more was added to the lease than is used at once: who came to wait meanwhile may have recalled the leases before that, and
+// would sleep until the next task starts.
+void core::hand_on_rest(lease& l) noexcept {
+  if (line_.empty()) [[likely]] return;
+  {
+    const std::lock_guard lock(lease_mutex_);
+    give_up_rest(l);
+  }
+  room_made();
 }
 
 namespace {
@@ -324,6 +291,8 @@ void core::sweep(lease& l) noexcept {
         const bool counts_itself = is_ticket(j) || is_turn(j);
         j.ops().drop(j, errc::failed);
         if (!counts_itself) ended_elsewhere[outcome_of(errc::failed)].add();
+        tell_blocked();
+        tell_if_asked();
       }
     }
   }
@@ -332,20 +301,9 @@ void core::sweep(lease& l) noexcept {
 }
 
 void core::room_made(bool in_bulk) noexcept {
-  const auto started = [this] { return started_sum(); };
   // A server of tiny tasks offers room by the handful: a wake-up for each would cost more than the tasks.
   const std::uint64_t least = in_bulk ? std::clamp<std::uint64_t>(credits.capacity() / 8, 1, 512) : 1;
-  if (credits.free(started) < least) return;
-  const std::lock_guard lock(block_mutex_);
-  while (first_blocked_ != nullptr) {
-    const std::uint64_t share = std::max<std::uint64_t>(1, credits.free(started) / (2 * blocked_count_.load(relaxed)));
-    const std::uint64_t got = credits.acquire(1, std::min<std::uint64_t>(share, 512), started);
-    if (got == 0) return;
-    blocked_submitter* b = first_blocked_;
-    unlink_blocked(*b);
-    b->credits = got;
-    if (!b->answer(blocked_submitter::served)) credits.give_back(got);
-  }
+  if (credits.free([this] { return started_sum(); }) >= least) line_.serve(room());
 }
 
 }  // namespace detail

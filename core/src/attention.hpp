@@ -6,8 +6,8 @@
 // Edges
 //   [mark]  mark's fence, look at the bit ↔ unmark's fetch_and, fence, look at the place: either who puts something there sees that
 //           the bit is down and raises it, or who took it down sees the thing and raises it again.
-//   [ask]   told's light or full fence, look at the bit ↔ ask's fetch_or, heavy fence, a look at the counts: either the one who
-//           counted sees that somebody waits for it, or the waiter sees the count.
+//   [ask]   told's light or full fence, look at the bit ↔ ask's fetch_or, asked's heavy fence, a look at the counts: either the one
+//           who counted sees that somebody waits for it, or the waiter sees the count.
 #pragma once
 
 #include "futex.hpp"
@@ -36,7 +36,6 @@ class attention_word {
     while (!word_.compare_exchange_weak(seen, seen & ~bits, relaxed, relaxed));
     return true;
   }
-  void clear() noexcept { word_.store(0, relaxed); }
 
   /// After something was put where those look who see the bit.
   void mark(std::uint32_t bit) noexcept {
@@ -59,6 +58,10 @@ class attention_word {
   /// Who waits, before he looks at the counts.
   void ask(std::uint32_t bit) noexcept {
     raise(bit);
+    asked();
+  }
+  /// For whoever has raised the bit by himself.
+  void asked() const noexcept {
     A::heavy_fence();  // [ask] ↔ told
   }
 

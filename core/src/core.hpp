@@ -3,15 +3,10 @@
 // Life of a task submitted from outside: a credit of the caller's lease (credits.hpp) → the inject queue of its lane →
 // a worker's run queue → run, ended_[outcome] + 1. At rest the sums of `submitted` and `ended` are equal, and that is
 // how wait_idle, drain and abort know: no shared counter is written for a task.
-//
-// Edges
-//   [room]     wait_for_room's count ↔ admit_outside's look: newcomers do not pass the blocked. That who makes room sees the
-//              blocked, or they the room, is the attention word's edge.
-//   [late]     post's enqueue, light fence, look at the phase ↔ let_go_of_late's heavy fence, look at the queues: what is queued
-//              after the last worker has gone is let go of by either.
-//   [served]   a server's answer to a blocked submitter ↔ his acquire loads: the credits are his.
+// Its edges are those of its parts, each of which is a header of its own.
 #pragma once
 
+#include "aftermath.hpp"
 #include "attention.hpp"
 #include "counter.hpp"
 #include "credits.hpp"
@@ -31,6 +26,7 @@
 #include "throw.hpp"
 #include "timekeeper.hpp"
 #include "topology.hpp"
+#include "waiting_line.hpp"
 
 #include <weir/detail/admission.hpp>
 #include <weir/detail/task_node.hpp>
@@ -83,8 +79,6 @@ constexpr std::uint32_t lane_bit(lane l) noexcept { return 256u << static_cast<u
 inline constexpr std::uint32_t side_lanes = 256u | 1024u;
 }  // namespace attention
 
-struct blocked_submitter;  // admission.cpp
-
 using entries = entry_list<os_atomics, entry_job>;
 
 class core {
@@ -135,7 +129,9 @@ class core {
   void room_made(bool in_bulk = false) noexcept;  // serves the blocked; in bulk: only when there is room for many
   outcome wait_for_room(lease& l, const task_options* opts) noexcept;
   void recall_all() noexcept;
-  void unlink_blocked(blocked_submitter& b) noexcept;  // under block_mutex_
+  std::uint64_t in_advance() const noexcept;
+  void give_up_rest(lease& l) noexcept;  // under lease_mutex_
+  void hand_on_rest(lease& l) noexcept;
   void shut_leases() noexcept;
   std::uint64_t started_sum() const noexcept;
   std::uint64_t started_by_workers() const noexcept;
@@ -216,7 +212,6 @@ class core {
   void halt() noexcept;
   void stop_at_limit() noexcept;
   void let_go_of_late(std::unique_lock<mutex>& life) noexcept;
-  void came_late() noexcept;
   template <class Finish>
   report shut_down(time_point until, bool keep_timers, Finish finish);
   void undo_entry() noexcept;
@@ -240,17 +235,22 @@ class core {
   mutable mutex lease_mutex_;
   std::vector<std::unique_ptr<lease>> leases_;
   std::vector<lease*> free_leases_;
-  mutex block_mutex_;
-  blocked_submitter* first_blocked_ = nullptr;
-  blocked_submitter** last_blocked_ = &first_blocked_;
-  atomic<std::uint32_t> blocked_count_{0};
+  waiting_line<os_atomics> line_{attention_, attention::blocked};
+  struct pool_room {  // what the line is served from
+    core& c;
+    bool take() noexcept {
+      return c.credits.acquire(1, 1, [this] { return c.started_sum(); }) != 0;
+    }
+    void give_back() noexcept { c.credits.give_back(1); }
+  };
+  pool_room room() noexcept { return {*this}; }
   mutex dependants_mutex_;
   dependant* first_dependant_ = nullptr;
 
   mutex life_mutex_;
   doors<os_atomics> doors_;
   leader<os_atomics> shutdown_;  // under life_mutex_: of drains, aborts, and letting go of what came late
-  bool late_ = false;            // something was queued after the stop
+  aftermath<os_atomics> aftermath_;  // under life_mutex_, too
   bool closed_ = false;
   report last_report_;  // of the last complete shutdown
   quiescence<os_atomics> rest_{attention_.raw(), attention::quiesce};

@@ -115,6 +115,13 @@ class credit_lease {
     return n != 0;
   }
 
+  /// Owner: what it has not used, for the pool. Nobody else uses it, so nothing is to be waited for.
+  std::uint64_t give_up() noexcept {
+    lock l(mutex_);
+    limit_.store(0, relaxed);
+    return take_unused();
+  }
+
   /// Anybody: takes back what is not used. Cheap when there is nothing.
   std::uint64_t recall() noexcept {
     if (spare() == 0) return 0;

@@ -116,7 +116,7 @@ class diagnosis {
     out_ << ", local " << c_.local.size() << ", entries " << (c_.entries_.empty() ? "none" : "some") << ", mail "
          << std::uint64_t{c_.letters_.left()} << ", stale tickets " << c_.stale_tickets.load(relaxed) << "\n";
     out_ << "  capacity " << c_.credits.capacity() << ", taken " << c_.credits.taken_.load(relaxed) << ", started " << c_.started_sum()
-         << ", free " << free_credits() << ", blocked " << c_.blocked_count_.load(relaxed) << "\n";
+         << ", free " << free_credits() << ", blocked " << c_.line_.length() << "\n";
     out_ << "  submitted " << submitted() << ", ended " << c_.ended_sum() << ":";
     for (outcome o = 0; o < outcome_count; ++o)
       if (const std::uint64_t n = c_.ended_sum(o); n != 0) out_ << " " << outcome_names[o] << " " << n;
@@ -238,7 +238,7 @@ class diagnosis {
     if (work && awake == 0 && asleep != 0 && (bits & attention::paused) == 0)
       out_ << "  HUNG? public work waits, " << std::uint64_t{asleep} << " workers are parked, nobody searches: a lost wake-up\n";
     if (work && (bits & attention::paused) != 0) out_ << "  work waits, but the runtime is paused\n";
-    if (c_.blocked_count_.load(relaxed) != 0 && free_credits() != 0)
+    if (c_.line_.length() != 0 && free_credits() != 0)
       out_ << "  HUNG? submitters are blocked although credits are free\n";
     if (c_.rest_.waiters_.load(relaxed) != 0 && submitted() == c_.ended_sum())
       out_ << "  HUNG? somebody waits for rest although there is rest\n";

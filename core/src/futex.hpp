@@ -3,6 +3,7 @@
 // Edges
 //   [ask] ↔ attention.hpp: the light side of an asymmetric pair, full where there is no membarrier.
 //   [quiesce] ↔ quiescence.hpp: the same.
+//   [late] ↔ aftermath.hpp: the same.
 //
 // Raw futexes: libc's condition variables and library atomic waits have lost wake-ups in the field, and they spin on
 // their own account. Every wait may return spuriously; every caller loops.
@@ -31,8 +32,8 @@ struct os_atomics : seam {
   using mutex = std::mutex;
   // For a light side that has no slow path of its own.
   static void light_or_full_fence() noexcept {
-    if (asymmetric_fences_known) light_fence();  // [ask] [quiesce]
-    else fence_seq_cst();  // [ask] [quiesce]
+    if (asymmetric_fences_known) light_fence();  // [ask] [quiesce] [late]
+    else fence_seq_cst();  // [ask] [quiesce] [late]
   }
   static void wait(const atomic<std::uint32_t>& w, std::uint32_t expected, std::int64_t ns) noexcept {
     futex_wait(w, expected, ns);

@@ -225,25 +225,8 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
   return r;
 }
 
-// Stale tickets and empty turns hold references, and nobody takes them out of the queues of a runtime that has stopped. Those that
-// are posted meanwhile belong to who stopped it, and later ones to who posts them.
 void core::let_go_of_late(std::unique_lock<mutex>& life) noexcept {
-  do {
-    late_ = false;
-    life.unlock();
-    os_atomics::heavy_fence();  // [late] ↔ post
-    stop_leftovers();
-    life.lock();
-  }
-  while (late_);
-}
-void core::came_late() noexcept {
-  std::unique_lock life(life_mutex_);
-  if (!stopped()) return;
-  late_ = true;
-  if (!shutdown_.take()) return;
-  let_go_of_late(life);
-  shutdown_.leave(life);
+  aftermath_.let_go(life, [this] { stop_leftovers(); });
 }
 
 // After a drain that gave up: a child whose group had no place for it before, what a worker had claimed, what was accepted late.

@@ -204,8 +204,11 @@ bool core::post(const job& j, lane prio, int target) noexcept {
     o = enqueue(*this, a, &j, 1);
   }
   if (o != outcome_ok) return false;
-  os_atomics::light_or_full_fence();  // [late] ↔ let_go_of_late
-  if (stopped()) [[unlikely]] came_late();
+  const auto has_stopped = [this] { return stopped(); };
+  if (aftermath_.came_late(has_stopped)) [[unlikely]] {
+    std::unique_lock life(life_mutex_);
+    aftermath_.late(life, shutdown_, has_stopped, [this] { stop_leftovers(); });
+  }
   return true;
 }
 

@@ -196,7 +196,7 @@ status core::restart() {
     }
   }
   stale_tickets.store(0, relaxed);
-  attention_.clear();
+  attention_.lower(~attention::blocked);  // that bit is the line's: somebody who was shut out may still stand in it
   WEIR_TRY { stop_all = std::stop_source(); }
   WEIR_CATCH_ALL { return weir::error{errc::failed, std::current_exception(), 1}; }
   if (const int e = start_all(); e != 0) return system_failure(e, "weir: cannot start worker thread");

@@ -1,6 +1,8 @@
-// doors.hpp, crew.hpp, slot_table.hpp, references.hpp, presence.hpp, counter.hpp: who may still come, who is there, who leaves last.
+// doors.hpp, crew.hpp, slot_table.hpp, references.hpp, presence.hpp, counter.hpp, aftermath.hpp: who may still come, who is there, who
+// leaves last, and what comes after that.
 #include "relacy.hpp"
 
+#include "aftermath.hpp"
 #include "crew.hpp"
 #include "doors.hpp"
 #include "presence.hpp"
@@ -194,5 +196,48 @@ struct caller_inside : model::test<caller_inside, 2> {
   void after() { MODEL_CHECK(core_state.get() == -1); }
 };
 MODEL_ADD(caller_inside);
+
+// As core::post and core::shut_down. The queue is a word: what is in it, and it is emptied by who leads.
+struct late_let_go : model::test<late_let_go, 3> {
+  static constexpr const char* fact = "what is queued after the last worker has gone is let go of by who stopped the runtime or who queued it";
+  static constexpr const char* files = "aftermath.hpp; leader.hpp; doors.hpp";
+  static constexpr const char* steps = "late: look again for who came meanwhile";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 100'000, .random = 100'000};
+  model::mutex life;
+  doors<model_atomics> d;
+  leader<model_atomics> shutdown;
+  aftermath<model_atomics> after_all;
+  model::atomic<std::uint32_t> queued{0};
+  model::plain<int> leading;
+  void before() {
+    leading.set(0);
+    d.close(phase::closing);
+  }
+  bool stopped() const { return d.now() == phase::stopped; }
+  void drain() {
+    leading.set(1);
+    if (queued.load(relaxed) != 0) queued.exchange(0, acquire);
+    leading.set(0);
+  }
+  void thread(unsigned i) {
+    const auto has_stopped = [this] { return stopped(); };
+    const auto let_go = [this] { drain(); };
+    if (i == 2) {
+      std::unique_lock held(life);
+      MODEL_CHECK(shutdown.take());
+      d.close(phase::stopped);
+      after_all.let_go(held, let_go);
+      shutdown.leave(held);
+      return;
+    }
+    queued.fetch_add(1, release);
+    if (!after_all.came_late(has_stopped)) return;
+    std::unique_lock held(life);
+    if (shutdown.led() && !model::keeps("late: look again for who came meanwhile")) return;
+    after_all.late(held, shutdown, has_stopped, let_go);
+  }
+  void after() { MODEL_CHECK(queued.newest() == 0); }
+};
+MODEL_ADD(late_let_go);
 
 }  // namespace

@@ -50,7 +50,7 @@ BUGS = {
     9: ('a drain without a limit that does not hear of one with a limit', 'lifecycle.cpp', 1,
         'wait_quiescent(until, true)', 'wait_quiescent(until, weir_sim_bug != 9)'),
     10: ('a blocked submitter that sleeps without a last look', 'admission.cpp', 1,
-         '    room_made();\n    if (me.word.load', '    if (weir_sim_bug != 10) room_made();\n    if (me.word.load'),
+         'if (line_.announce()) room_made();', 'if (line_.announce() && weir_sim_bug != 10) room_made();'),
     11: ('a group that wakes without a changed word', 'group_counter.hpp', 1,
          '    word_.fetch_add(1, relaxed);', '    if (weir_sim_bug != 11) word_.fetch_add(1, relaxed);'),
     12: ('a search that forgets its patience when it cannot sleep', 'worker.cpp', 1,
@@ -89,6 +89,11 @@ BUGS = {
          'return j.data[1] == 0 ? again : 0; }', 'return j.data[1] == 0 && weir_sim_bug != 28 ? again : 0; }'),
     27: ('a submitter that arms what waits for another attempt', 'task_node.cpp', 1,
          '== (queued | expires); };', '== (queued | expires) || (weir_sim_bug == 27 && states::is_unstarted(n.state)); };'),
+    29: ('a thread that ends with credits that are neither here nor there for a moment', 'admission.cpp', 1,
+         '  l.heap.abandon();\n  l.forget_recent();\n  const std::lock_guard lock(lease_mutex_);\n',
+         '  const std::uint64_t early = weir_sim_bug == 29 ? l.credits.give_up() : 0;\n'
+         '  l.heap.abandon();\n  l.forget_recent();\n  const std::lock_guard lock(lease_mutex_);\n'
+         '  if (early != 0) credits.give_back(early);\n'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -44,6 +44,7 @@ const mistake mistakes[] = {
     {20, "AWorkerThatSleepsOverWhatADrainHasLeft", &cases::what_a_drain_left_is_stopped},
     {21, "ADrainThatGivesUpAndTellsNobody", &cases::what_a_drain_left_is_stopped},
     {24, "AWorkerThatSleepsOnWhatItClaimedBeforeAPause", &cases::a_short_pause_holds_nothing_up},
+    {29, "AThreadThatEndsWithCreditsNeitherHereNorThere", &cases::room_in_advance_is_not_slept_over},
     {22, "ATurnThatEndsWithoutLookingWhatCame", &cases::a_strand_is_serial},
     {23, "ALimitThatDoesNotLookWhatCame", &cases::a_limit_uses_all_its_places},
     {25, "ATimekeeperThatLooksAtItsWordAfterOthersCouldChangeIt", &cases::an_earlier_timer_wakes_the_timekeeper},

@@ -19,6 +19,7 @@ const named all[] = {
     CASE(stale_tickets_are_swept),
     CASE(a_swept_lane_is_marked_again),
     CASE(a_refused_task_gives_its_place_to_the_blocked),
+    CASE(room_in_advance_is_not_slept_over),
     CASE(a_stream_passes_over_no_child),
     CASE(nested_joins_add_up),
     CASE(a_fork_that_throws_ends_its_sibling_first),

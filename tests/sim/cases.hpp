@@ -21,6 +21,7 @@ void a_task_may_wait_for_a_later_one();
 void stale_tickets_are_swept();
 void a_swept_lane_is_marked_again();
 void a_refused_task_gives_its_place_to_the_blocked();
+void room_in_advance_is_not_slept_over();
 void a_stream_passes_over_no_child();
 
 // fork.cpp

@@ -245,6 +245,31 @@ void a_refused_task_gives_its_place_to_the_blocked() {
   HOLDS(ran.load(std::memory_order_relaxed) == 1 + accepted.load(std::memory_order_relaxed));
 }
 
+// Nothing starts, and there is a place for each: what a thread has in advance when it ends belongs to who waits.
+void room_in_advance_is_not_slept_over() {
+  weir::options o = with_workers(1);
+  o.capacity = 16;
+  weir::runtime rt(o);
+  shared<int> ran{0};
+  shared<bool> has_two{false};
+  const auto run_one = [&] { ran.fetch_add(1, std::memory_order_relaxed); };
+  const auto submit = [&](std::size_t n) { HOLDS(rt.try_submit_bulk(std::vector<std::function<void()>>(n, run_one))); };
+  rt.pause();
+  submit(2);
+  weir::sim::thread passing([&] {
+    HOLDS(rt.submit(run_one));  // of what is free it takes a sixth: two
+    has_two.store(true, std::memory_order_relaxed);
+  });
+  while (!has_two.load(std::memory_order_relaxed)) std::this_thread::yield();
+  submit(12);
+  HOLDS(rt.submit(run_one));
+  passing.join();
+  HOLDS(ran.load(std::memory_order_relaxed) == 0);
+  rt.resume();
+  rt.drain();
+  HOLDS(ran.load(std::memory_order_relaxed) == 16);
+}
+
 // One worker is busy until its child has run, the other has a stream from outside: of starvation_bound tasks that it starts while
 // the child waits, the child is one.
 void a_stream_passes_over_no_child() {
