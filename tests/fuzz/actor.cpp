@@ -294,6 +294,71 @@ void actor::use_group() {
   }
 }
 
+// Strands and limiteds, over the runtime or over one another.
+void actor::use_gate() {
+  const unsigned how = in_.byte(), b = in_.byte();
+  quiet_ = false;
+  if (gates_.empty() || (how & 7) == 0) {
+    if (gates_.size() >= 4) return;
+    const weir::executor_ref behind = (b & 1) != 0 && !gates_.empty() ? gates_[(b >> 1) % gates_.size()]->to : weir::executor_ref(*w_.rt);
+    const unsigned n = 1 + (b >> 3 & 3);
+    const weir::on_full full = (b & 0x20) != 0 ? weir::on_full::block : weir::on_full::reject;
+    if ((how & 8) != 0) gates_.push_back(std::make_unique<gate>(weir::limited(behind, n, 1 + (b >> 6), full), n));
+    else gates_.push_back(std::make_unique<gate>(weir::strand(behind), 1u));
+    return;
+  }
+  gate& g = *gates_[b % gates_.size()];
+  if ((how & 7) == 1 && (b & 0xc0) == 0) {  // let go of; what it accepted still runs
+    const auto last = std::move(g.to);
+    const weir::status s = g.to.try_submit([] {});
+    require(!s && s.error().code == weir::errc::invalid, "a gate that was moved from took a task");
+    return;
+  }
+  gate_ticket::made_for = &g;
+  const std::uint32_t recipe = in_.word();
+  weir::task_options o;
+  const bool with_options = (how & 16) != 0;
+  if (with_options) options_from(in_.byte(), o);
+  for (unsigned i = 0; i <= (b >> 4 & 3); ++i) {
+    if ((how & 32) != 0) {
+      if (!may_block()) o.start_by = std::min(o.start_by, soon(500us));
+      if (auto h = lend<gate_ticket>(g.to, w_, recipe + i, with_options || !may_block() ? &o : nullptr)) handles_.push_back(std::move(*h));
+    } else {
+      static_cast<void>(give<gate_ticket>(g.to, w_, recipe + i, may_block() ? how >> 6 & 1 : 1, with_options ? &o : nullptr));
+    }
+  }
+}
+
+void actor::resize() {
+  const unsigned n = in_.below(8);
+  quiet_ = false;
+  w_.resized = true;
+  const weir::status s = w_.rt->resize(n);
+  if (!s) {
+    const weir::errc why = s.error().code;
+    require((why == weir::errc::invalid && n == 0) || why == weir::errc::stopped || (why == weir::errc::failed && w_.memory.fail_each != 0),
+            "resize was refused", n, static_cast<unsigned>(why));
+  } else {
+    require(n != 0, "resize to no worker");
+    if (main_ && sides_.empty()) require(w_.rt->workers() == n, "resize said ok, and there are others", w_.rt->workers(), n);
+  }
+}
+
+// A whole life, and another one: with other threads that call meanwhile, and are refused between the two.
+void actor::reopen() {
+  const bool drains = in_.below(2) == 0;
+  open_gate();
+  if (!shut_) require(!w_.rt->restart(), "restart of a runtime that was not shut down");
+  const weir::report r = drains ? w_.rt->drain() : w_.rt->abort();
+  paused_ = quiet_ = false;
+  require(r.complete, "a shutdown without a limit is not complete");
+  for (const handle& h : handles_) require(h.h.ready(), "after the shutdown a handle is not ready", h.id);
+  shut_ = true;
+  if (const weir::status s = w_.rt->restart(); !s)
+    require(s.error().code == weir::errc::failed && w_.memory.fail_each != 0, "restart failed", static_cast<unsigned>(s.error().code));
+  else shut_ = false;
+}
+
 // run() and its algorithms.
 void actor::enter() {
   const unsigned how = in_.byte();
@@ -367,6 +432,12 @@ void actor::rest() {
 
 void actor::step() {
   const unsigned op = in_.byte();
+  if (op >= 240) {
+    if (op < 252) use_gate();
+    else if (op < 255) resize();
+    else if (main_) reopen();
+    return;
+  }
   switch (op % 20) {
     case 0:
     case 1:
@@ -387,7 +458,7 @@ void actor::step() {
       const unsigned id = w_.all.open(kind::copies, true);
       if (id == books::none) break;
       const std::uint32_t recipe = in_.word();
-      w_.all[id].most = static_cast<std::uint8_t>(w_.rt->workers());
+      w_.all[id].most = static_cast<std::uint8_t>(w_.resized ? 8 : w_.rt->workers());
       w_.uncountable = true;
       quiet_ = false;
       if (!may_block()) let_go();
@@ -405,7 +476,7 @@ void actor::step() {
           else if (how == 1) let_go();
           else if (how == 2) w_.set_gate(true), gate_closed_ = true;
           else if (how == 3) join_sides();
-          else static_cast<void>(w_.rt->drain(soon(how == 4 ? 0us : 200us))), quiet_ = false, paused_ = false;
+          else shut_ |= w_.rt->drain(soon(how == 4 ? 0us : 200us)).complete, quiet_ = false, paused_ = false;
           break;
         }
         default:
@@ -416,6 +487,7 @@ void actor::step() {
               actor side(w_, part, false);
               side.run();
               side.drop_handles();
+              side.leave_gates();
             });
           }
           break;

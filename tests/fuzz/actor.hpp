@@ -99,6 +99,12 @@ class actor {
   }
   void drop_handles() { handles_.clear(); }
   void drop_groups() { groups_.clear(); }
+  /// Tasks count in what they go through, so that outlives them all.
+  void leave_gates() {
+    const std::lock_guard lock(w_.mutex);
+    for (auto& g : gates_) w_.gates.push_back(std::move(g));
+    gates_.clear();
+  }
   void join_sides() {
     let_go();
     for (std::thread& t : sides_) t.join();
@@ -127,6 +133,9 @@ class actor {
   void bomb();
   void use_handle();
   void use_group();
+  void use_gate();
+  void resize();
+  void reopen();
   void shut_group_for_waiting();
   void enter();
   void rest();
@@ -138,8 +147,9 @@ class actor {
   bool main_;
   std::vector<handle> handles_;
   std::vector<std::unique_ptr<weir::task_group>> groups_;
+  std::vector<std::unique_ptr<gate>> gates_;
   std::vector<std::thread> sides_;
-  bool paused_ = false, gate_closed_ = false;
+  bool paused_ = false, gate_closed_ = false, shut_ = false;
   // Paused at rest, with no other thread about: what is accepted now is exactly what is queued.
   bool quiet_ = false;
   std::size_t held_ = 0;

@@ -6,6 +6,8 @@
 #include "actor.hpp"
 
 #include <cstdlib>
+#include <filesystem>
+#include <iterator>
 #include <memory>
 
 namespace {
@@ -39,6 +41,11 @@ weir::options options_from(bytes& in, world& w) {
                  o.capacity, o.max_outstanding, o.full == weir::on_full::block ? "block" : "reject",
                  static_cast<int>(o.spin.count()), o.max_spares, w.memory.fail_each.load());
   return o;
+}
+
+std::ptrdiff_t threads_of_process() {
+  const std::filesystem::directory_iterator all("/proc/self/task");
+  return std::distance(begin(all), end(all));
 }
 
 template <class Fact>
@@ -121,6 +128,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const weir::options o = options_from(in, *w);
   const unsigned end = in.byte();
   threads_started = threads_stopped = 0;
+  static const auto threads_before = threads_of_process();  // once: a former runtime's may still be on their way out
   auto made = weir::runtime::create(o);
   if (!made) {
     require(made.error().code == weir::errc::failed && w->memory.fail_each != 0, "no runtime", static_cast<unsigned>(made.error().code));
@@ -145,7 +153,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           weir::runtime* const rt = w->rt.release();
           if (!rt->submit([rt] { delete rt; })) delete rt;
           // The tasks are still running; handles that nobody reads must not need the runtime.
-          const auto over = [&] { return threads_started >= static_cast<int>(o.workers) && threads_started == threads_stopped; };
+          // Counting starts and stops would not do: threads of another life may not have begun yet.
+          const auto over = [&] { return threads_of_process() == threads_before; };
           eventually(over, "a runtime that was destroyed by a task did not end");
         } else {
           w->rt.reset();
@@ -175,9 +184,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       }
     }
     main.drop_groups();
+    main.leave_gates();
+    if ((end & 0x40) != 0 && end % 9 != 7) w->gates.clear();  // everything has ended: gates may go before the runtime or after
   }
   w->rt.reset();
   eventually([] { return threads_started == threads_stopped; }, "a thread was not given back");
+  w->gates.clear();
   eventually([&] { return w->memory.out == 0; }, "memory was not given back");
   const books::sums s = w->all.check();
   if (counted) {

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <memory_resource>
 #include <mutex>
 #include <thread>
@@ -44,6 +45,14 @@ class counted_memory final : public std::pmr::memory_resource {
   std::atomic<unsigned> turn_{0};
 };
 
+/// A strand or a limited, and how many of its tasks run.
+struct gate {
+  weir::detail::owned_gate to;
+  unsigned places;
+  std::atomic<unsigned> inside{0};
+  gate(weir::detail::owned_gate g, unsigned n) : to(std::move(g)), places(n) {}
+};
+
 /// What one input's threads and tasks share.
 struct world {
   books all;
@@ -52,6 +61,7 @@ struct world {
   weir::runtime* for_tasks = nullptr;      // null where a task may destroy it
   std::stop_source stops[2];
   std::atomic<std::uint64_t> entries{0};   // run() calls that ran
+  std::atomic<bool> resized{false};        // workers come and go
   std::atomic<bool> uncountable{false};    // something was accepted in part, and nobody can say how much
 
   // Tasks may wait at a gate that the main thread closes and opens.
@@ -67,6 +77,8 @@ struct world {
     std::unique_lock lock(mutex);
     opened.wait(lock, [this] { return !gate_closed; });
   }
+
+  std::vector<std::unique_ptr<gate>> gates;
 
   // Handles that went from one thread to another.
   std::vector<handle> shared;
@@ -165,6 +177,27 @@ class big_ticket : public ticket {
 
  private:
   [[maybe_unused]] alignas(64) unsigned char padding_[1000] = {};
+};
+
+/// Goes through a gate, which lets no more in than it has places.
+class gate_ticket : public ticket {
+ public:
+  static inline thread_local gate* made_for = nullptr;  // what the next one is for
+
+  gate_ticket(world* w, unsigned id, std::uint32_t recipe) noexcept : ticket(w, id, recipe), gate_(made_for) {}
+  int operator()() {
+    if (in_sink) return ticket::operator()();
+    gate* const g = gate_;
+    require(g->inside.fetch_add(1) < g->places, "a gate let in more tasks than it has places", g->places, id_);
+    struct leave {
+      gate* g;
+      ~leave() { g->inside.fetch_sub(1); }
+    } const on_the_way_out{g};
+    return ticket::operator()();
+  }
+
+ private:
+  gate* gate_;
 };
 
 /// Wants its stop token, and waits for it a while.
