@@ -4,6 +4,7 @@
 #include <weir/weir.hpp>
 
 #include <cstdint>
+#include <memory_resource>
 #include <string>
 
 namespace cases {
@@ -95,8 +96,28 @@ extern const std::size_t count;
 // What the bodies say.
 #define HOLDS(what) weir::sim::check(static_cast<bool>(what), #what)
 
+/// What the runtimes of a run have taken and not given back. Simulated threads are fibers of one thread: no lock, no atomic.
+class counted_memory final : public std::pmr::memory_resource {
+ public:
+  std::int64_t out = 0;
+
+ private:
+  void* do_allocate(std::size_t n, std::size_t align) override {
+    void* const p = std::pmr::new_delete_resource()->allocate(n, align);
+    ++out;
+    return p;
+  }
+  void do_deallocate(void* p, std::size_t n, std::size_t align) override {
+    --out;
+    std::pmr::new_delete_resource()->deallocate(p, n, align);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& o) const noexcept override { return this == &o; }
+};
+inline counted_memory memory;
+
 inline weir::options with_workers(unsigned n) {
   weir::options o;
+  o.memory = &memory;
   o.workers = n;
   o.spin = std::chrono::microseconds(weir::sim::random() % 2 * 20);
   return o;

