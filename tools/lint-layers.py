@@ -15,11 +15,11 @@ LAYERS = {
     0: 'platform atomics hooked_atomics error options metrics futex throw topology topology_hwloc system sim_atomics',
     1: 'job gate_entry slab free_list task_node child_node task_state join_state timer_entry references retry_terms presence set_once',
     2: 'split_deque run_queue inject_queue inbox timer_wheel',
-    3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list room turnstile counter slot_table '
+    3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list runner room turnstile counter slot_table '
        'crew doors attention mailbox duty leader waiting_line aftermath',
     4: 'fork_slow',
     # A core and its workers know each other: one layer.
-    5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads stop_hub '
+    5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads stop_hub blocking_pool '
        'timekeeper node_conditions',
     6: 'submit task_node.cpp executor join_handle runtime fork_join parallel siblings task_group timer strand limited task graph '
        'pipeline result_stream retry blocking',

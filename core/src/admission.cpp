@@ -59,6 +59,7 @@ void after_fork_in_child() {
     }
   this_lease = {};
   this_worker = nullptr;
+  this_side = nullptr;
   this_keeper = nullptr;
   registry_mutex.unlock();
 }

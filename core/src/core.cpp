@@ -26,7 +26,8 @@ core::core(const options& o, topology t)
       id(next_id.fetch_add(1, relaxed)),
       pages(o.memory, this),
       credits(o.capacity),
-      time(*this) {}
+      time(*this),
+      side(*this) {}
 
 core::~core() = default;
 
@@ -65,8 +66,9 @@ snapshot core::metrics() const {
   s.expired = of(errc::expired) + of(errc::timeout);
   s.dropped = of(errc::dropped);
   s.stopped = of(errc::stopped);
-  s.rejected = time.rejected();
+  s.rejected = time.rejected() + side.rejected();
   s.overran = time.late();
+  s.running = side.busy();
   const std::uint64_t ended = ended_sum();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) {
     const worker& w = *slot(i);
@@ -85,21 +87,23 @@ snapshot core::metrics() const {
     for (const auto& l : leases_) s.rejected += l->rejected.get();
   }
   // Not more than a worker is usually inside of, so that nothing is allocated while a task that ends waits for this look.
-  for (unsigned i = 0, e = slot_count(); i < e; ++i) {
+  const auto look = [&](runner& r, int number) {
     const char* names[16];
     std::size_t n = 0;
     const time_point now = clock_type::now();
-    slot(i)->running.inspect([&](const task_node& t) {
+    r.running.inspect([&](const task_node& t) {
       if (n < std::size(names) && node_deadline(t) <= now) names[n++] = node_name(t);
     });
     for (std::size_t k = 0; k < n; ++k) {
       task_info info;
       info.name = names[k];
-      info.worker = static_cast<int>(slot(i)->number);
+      info.worker = number;
       info.context = opts.context;
       s.overdue.push_back(info);
     }
-  }
+  };
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) look(*slot(i), static_cast<int>(slot(i)->number));
+  side.each_running([&](side_thread& t) { look(t, -1); });
   s.submitted = submitted_sum();
   const std::uint64_t unfinished = s.submitted > ended ? s.submitted - ended : 0;
   s.queued = unfinished > s.running ? unfinished - s.running : 0;

@@ -9,6 +9,7 @@
 #include "aftermath.hpp"
 #include "attention.hpp"
 #include "counter.hpp"
+#include "blocking_pool.hpp"
 #include "credits.hpp"
 #include "crew.hpp"
 #include "doors.hpp"
@@ -117,6 +118,9 @@ class core {
   void unlock_after_fork() noexcept { lease_mutex_.unlock(); }
   void run_entry(entry_job& e);
   entry_job* take_entry() noexcept;
+  status admit_beside() noexcept;
+  void unadmit_beside() noexcept;
+  bool admit_children_beside(std::size_t n) noexcept;  // of a task of the blocking pool, while the runtime drains
   bool dead() const noexcept { return dead_.load(relaxed); }
   void die() noexcept;              // in the child of a fork()
 
@@ -182,6 +186,7 @@ class core {
   credit_pool<os_atomics> credits;
   std::stop_source stop_all;
   timekeeper time;
+  blocking_pool side;
 
   // Ends and starts outside of workers: a stop token or a handle that cancels.
   // Tickets in the queues whose task was claimed without them.
@@ -195,11 +200,12 @@ class core {
   std::uint64_t ended_sum() const noexcept;
   bool closed() const noexcept { return doors_.closed(); }
   bool stopped() const noexcept { return doors_.now() == phase::stopped; }
-  bool on_own_thread() const noexcept;  // a worker, a spare, the timekeeper
+  bool on_own_thread() const noexcept;  // a worker, a spare, the timekeeper, one of the blocking pool
 
  private:
   friend class worker;
   friend class timekeeper;
+  friend class blocking_pool;
   friend class diagnosis;
   worker& add_worker(unsigned number);  // throws
   int start_thread(worker& w) noexcept;

@@ -64,6 +64,7 @@ void core::check_quiescent() noexcept {
     wake_all();
     for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // who is off duty is not among the idle
     time.stop(false);
+    side.stop(false);
   }
 }
 
@@ -88,7 +89,9 @@ void core::resume() noexcept {
 
 // ---- shutdown ----
 
-bool core::on_own_thread() const noexcept { return worker::current_of(*this) != nullptr || this_keeper == this; }
+bool core::on_own_thread() const noexcept {
+  return worker::current_of(*this) != nullptr || this_keeper == this || (this_side != nullptr && &this_side->owner == this);
+}
 
 // Timers that are not due are cancelled, or kept for flush().
 bool core::begin_close(bool keep_timers) noexcept {
@@ -106,6 +109,7 @@ bool core::begin_close(bool keep_timers) noexcept {
 void core::request_stop() noexcept {
   stop_all.request_stop();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->running.inspect([](task_node& n) { node_cancel(n); });
+  side.each_running([](side_thread& s) { s.running.inspect([](task_node& n) { node_cancel(n); }); });
 }
 
 // Takes every unstarted job out of every queue: to the sink, or completed with `stopped`. Runs while workers are halted.
@@ -140,6 +144,7 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
       job j = node_ticket(node_of(e), true);
       deal_with(j);
     });
+    side.take_all([&](job& j) { deal_with(j); });
     job batch[32];
     for (inject_queue* q : {&lanes[0], &lanes[1], &lanes[2], &local})
       while (!q->empty())
@@ -184,6 +189,16 @@ report core::make_report(bool complete) const {
     WEIR_TRY { r.still_running.push_back(info); }
     WEIR_CATCH_ALL { break; }  // no memory: the report names fewer
   }
+  WEIR_TRY {
+    side.each_running([&](side_thread& s) {
+      if (s.running.top() == nullptr) return;
+      task_info info;
+      info.name = s.current_name.load(relaxed);
+      info.context = opts.context;
+      r.still_running.push_back(info);
+    });
+  }
+  WEIR_CATCH_ALL {}
   return r;
 }
 
@@ -233,7 +248,7 @@ void core::let_go_of_late(std::unique_lock<mutex>& life) noexcept {
 // Nobody else would end them, and their waiters would wait for ever.
 bool core::has_leftovers() const noexcept {
   if ((attention_bits() & attention::leftovers) == 0) return false;
-  return !queues_empty() || letters_.left() != 0;
+  return !queues_empty() || letters_.left() != 0 || side.any_waits();
 }
 void core::stop_leftovers() noexcept {
   std::exception_ptr ignored;
@@ -296,6 +311,7 @@ void core::hand_off() noexcept {
       if (std::exchange(w->has_thread, false)) thread_detach(w->thread);
   }
   time.detach();
+  side.detach();
   rest_.enlist();  // for good: the last one to end something shall tell
   resume();
 }

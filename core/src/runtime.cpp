@@ -28,6 +28,8 @@ const char* complaint(const options& o) noexcept {
   if (o.stack_size != 0 && o.stack_size < 64 * 1024) return "weir: options.stack_size is less than 64 KiB";
   if (o.codel_target.count() != 0) return "weir: options.codel_target is not supported";
   if (o.stall_after.count() != 0) return "weir: options.stall_after is not supported";
+  if (o.max_blocking == 0 || o.max_blocking > 65536) return "weir: options.max_blocking is not within 1 and 65536";
+  if (o.blocking_capacity == 0) return "weir: options.blocking_capacity is 0";
   if (o.name == nullptr || o.name[0] == '\0') return "weir: options.name is empty";
   return nullptr;
 }
@@ -118,7 +120,8 @@ unsigned runtime::workers() const noexcept { return core_->active_workers(); }
 
 executor_ref here() noexcept {
   detail::worker* const w = detail::worker::current();
-  return w != nullptr ? executor_ref(&w->owner) : executor_ref();
+  if (w != nullptr) return executor_ref(&w->owner);
+  return detail::this_side != nullptr ? executor_ref(&detail::this_side->owner) : executor_ref();
 }
 
 int this_task::worker() noexcept {

@@ -8,6 +8,23 @@ namespace weir {
 inline namespace v0 {
 namespace detail {
 
+namespace {
+// No credit at hand. What a task of the blocking pool submits is its child, and is still taken while the runtime drains. Out of line,
+// for submit() needs neither registers nor a frame for it (gate/submit).
+WEIR_NOINLINE outcome admit_slowly(core& c, lease& l, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
+  const outcome out = n == 1 ? c.settle(l, o, p) : c.admit_outside(l, o, p, n);
+  if (out != outcome_of(errc::stopped) || !c.admit_children_beside(n)) return out;
+  a.tag = 0;
+  a.capacity_held = false;
+  return outcome_ok;
+}
+WEIR_NOINLINE outcome submit_slowly(core& c, lease& l, const job& j, patience p) noexcept {
+  admission a{&l, 1, lane::normal, false, true, -1};
+  if (const outcome o = admit_slowly(c, l, nullptr, p, a, 1); o != outcome_ok) return o;
+  return enqueue(c, a, &j);
+}
+}  // namespace
+
 // One call, three writes and no fence: credit, queue, and a look at the hint.
 outcome submit_job(core& c, const job& j, patience p) noexcept {
   if (this_worker == nullptr) [[likely]] {
@@ -26,9 +43,7 @@ outcome submit_job(core& c, const job& j, patience p) noexcept {
         unadmit(c, admission{&l, 1, lane::normal, false, true, -1}, 1);
         return outcome_of(errc::failed);
       }
-      if (const outcome o = c.settle(l, nullptr, p); o != outcome_ok) return o;
-      const admission a{&l, 1, lane::normal, false, true, -1};
-      return enqueue(c, a, &j);
+      return submit_slowly(c, l, j, p);
     }
   }
   admission a;
@@ -57,7 +72,7 @@ outcome admit(core& c, const task_options* o, patience p, admission& a, std::siz
   a.tag = 1;
   if (c.stale_tickets.load(relaxed) > static_cast<std::int64_t>(c.credits.capacity())) [[unlikely]] c.sweep(*l);
   if (n == 1 && l->credits.try_use()) return outcome_ok;
-  return n == 1 ? c.settle(*l, o, p) : c.admit_outside(*l, o, p, n);
+  return admit_slowly(c, *l, o, p, a, n);
 }
 
 namespace {

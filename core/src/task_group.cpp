@@ -93,7 +93,7 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
   post_admitted(next);
   if (cancel) cancel_group(*keep);
   // Whoever asks running tasks to stop gets at the group through this child; after the count it may be gone.
-  if (worker* const w = worker::current(); w != nullptr)
+  if (runner* const w = current_runner(); w != nullptr)
     if (running_nodes::entry* const top = w->running.top(); top != nullptr && top->node == &n) w->running.leave(*top);
   {
     const std::lock_guard lock(keep->mutex);

@@ -54,7 +54,7 @@ std::stop_source& source_of(task_node& n) {
 // Tickets in a queue whose task is taken: one more, or one fewer.
 void note_stale(task_node& n, std::int64_t more) noexcept {
   if (is_gated(n)) state_of(*ticket_of(n).via).note_stale(more);
-  else node_owner(n)->stale_tickets.fetch_add(more, relaxed);
+  else if ((n.state.load(relaxed) & beside) == 0) node_owner(n)->stale_tickets.fetch_add(more, relaxed);  // the pool sweeps its own
 }
 
 // After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
@@ -101,9 +101,9 @@ class watched_run {
   bool watched_ = false;
 };
 
-// Runs a claimed task on the current worker; the outcome is the caller's to count.
+// Runs a claimed task on the current thread; the outcome is the caller's to count.
 outcome run_claimed(task_node& n) noexcept {
-  worker* const w = worker::current();
+  runner* const w = current_runner();
   running_nodes::entry me{&n};
   w->running.enter(me);
   const char* const outer_name = w->current_name.load(relaxed);
@@ -359,6 +359,14 @@ bool node_try_run(task_node& n, std::uint32_t needed) noexcept {
   return true;
 }
 
+// A task of the blocking pool waits for one that no thread of the pool has taken yet: perhaps all of them do.
+static bool try_run_beside(task_node& n) noexcept {
+  core& c = *node_owner(n);
+  if (this_side == nullptr || &this_side->owner != &c || !node_claim(n, beside, again)) return false;
+  if (const outcome o = run_in_time(n); is_end(o)) count_elsewhere_end(c, o);
+  return true;
+}
+
 bool node_cancel(task_node& n) noexcept {
   if (node_owner(n)->dead()) return false;
   if (node_fail(n, errc::cancelled)) return true;
@@ -379,7 +387,7 @@ void node_detach(task_node& n) noexcept {
 }
 
 const char* exchange_task_name(const char* name) noexcept {
-  worker* const w = worker::current();
+  runner* const w = current_runner();
   if (w == nullptr) return nullptr;
   const char* const before = w->current_name.load(relaxed);
   w->current_name.store(name, relaxed);
@@ -399,6 +407,7 @@ outcome node_wait(task_node& n, time_point until) noexcept {
   if (is_done(n)) return outcome_ok;
   core& c = *node_owner(n);
   if (c.dead()) return outcome_of(errc::stopped);
+  if (try_run_beside(n) && is_done(n)) return outcome_ok;
   worker* const w = worker::current();
   if (w != nullptr && &w->owner == &c && node_try_run(n, in_place) && is_done(n)) return outcome_ok;
   // Nothing that the clock has to do happens while it waits.
@@ -407,8 +416,8 @@ outcome node_wait(task_node& n, time_point until) noexcept {
   const time_point deadline = (n.state.load(relaxed) & (timed | told)) == timed ? node_deadline(n) : time_point::max();
   const bool cut_short = deadline < until;
   if (cut_short) until = deadline;
-  if (w != nullptr)
-    for (const running_nodes::entry* r = w->running.top(); r != nullptr; r = r->outer)
+  if (runner* const here = current_runner(); here != nullptr)
+    for (const running_nodes::entry* r = here->running.top(); r != nullptr; r = r->outer)
       if (r->node == &n) return outcome_of(errc::starved);  // a task that waits for itself
   // Bound to a worker that is in the middle of this very wait: it could never start.
   if (w != nullptr && &w->owner == &c && bound_to(n) == static_cast<std::int32_t>(w->number) &&
@@ -441,6 +450,11 @@ outcome node_wait(task_node& n, time_point until) noexcept {
     if (starved && !is_done(n)) return outcome_of(errc::starved);
   } else if (w != nullptr) {
     w->park_in_wait(park);
+  } else if (this_side != nullptr && &this_side->owner == &c && (n.state.load(relaxed) & beside) != 0) {
+    // It waits for another attempt, which needs a thread of the pool: perhaps all of them wait as this one does.
+    const blocking_pool::one_waits me(c.side);
+    for (std::int64_t slice = 1'000'000; !park(slice); slice = std::min<std::int64_t>(slice * 2, 100'000'000))
+      if (states::is_unstarted(n.state) && c.side.all_wait()) return outcome_of(errc::starved);
   } else {
     park(forever);
   }
@@ -450,10 +464,11 @@ outcome node_wait(task_node& n, time_point until) noexcept {
 }
 
 std::stop_token current_token() noexcept {
+  runner* const here = current_runner();
+  if (here == nullptr) return {};
+  if (const running_nodes::entry* const n = here->running.top(); n != nullptr) return node_token(*n->node);
   worker* const w = worker::current();
-  if (w == nullptr) return {};
-  const running_nodes::entry* const n = w->running.top();
-  return n != nullptr ? node_token(*n->node) : w->owner.stop_all.get_token();
+  return w != nullptr ? w->owner.stop_all.get_token() : std::stop_token();
 }
 
 }  // namespace detail

@@ -84,6 +84,7 @@ int core::start_all() noexcept {
 
 void core::end_threads() noexcept {
   time.stop(true);
+  side.stop(true);
   attention_.raise(attention::stop);
   wake_all();
   for (std::size_t i = 0;; ++i) {  // no list of them: there may be no memory for it
@@ -206,6 +207,7 @@ status core::restart() {
     for (auto& l : leases_) l->credits.reopen();
   }
   time.reopen();
+  side.reopen();
   doors_.open();
   return {};
 }

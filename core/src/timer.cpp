@@ -118,6 +118,10 @@ void node_due(core& c, task_node& n, std::uint8_t kind) noexcept {
   }
   job ticket = node_ticket(n, true);
   const node_conditions* const k = conditions_or_null(n);
+  if ((n.state.load(relaxed) & beside) != 0) {
+    if (!c.side.put_again(ticket)) ticket.ops().drop(ticket, errc::failed);
+    return;
+  }
   if (is_gated(n) ? gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok
       : k != nullptr ? c.post(ticket, k->prio, k->bound)
                      : c.post(ticket))

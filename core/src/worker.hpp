@@ -6,7 +6,7 @@
 #include "duty.hpp"
 #include "follower.hpp"
 #include "mailbox.hpp"
-#include "running_list.hpp"
+#include "runner.hpp"
 #include "run_queue.hpp"
 #include "sleeper.hpp"
 
@@ -20,9 +20,7 @@ namespace detail {
 
 struct held_place;  // gate_state.hpp
 
-using running_nodes = running_list<os_atomics, task_node>;  // those that have a node
-
-class worker final : public worker_base {
+class worker final : public worker_base, public runner {
  public:
   worker(core& c, unsigned index, unsigned number);
   ~worker() { forget_recent(); }
@@ -85,9 +83,7 @@ class worker final : public worker_base {
   slab_heap heap;
   stop_hub* recent_hub = nullptr;
   retry_terms* recent_terms = nullptr;
-  running_nodes running;
   held_place* places = nullptr;  // in strands and limits: whose turns it is in
-  atomic<const char*> current_name{nullptr};
   pthread_t thread{};
   bool has_thread = false;                // under spare_mutex_: a thread that nobody has joined yet
   atomic<std::uint64_t> looked{0};        // ticks: its last look at the queues, while it drains

@@ -94,6 +94,8 @@ BUGS = {
          '  const std::uint64_t early = weir_sim_bug == 29 ? l.credits.give_up() : 0;\n'
          '  l.heap.abandon();\n  l.forget_recent();\n  const std::lock_guard lock(lease_mutex_);\n'
          '  if (early != 0) credits.give_back(early);\n'),
+    30: ('a thread that goes although somebody counts on it', 'blocking_pool.cpp', 1,
+         '(!told && looking_ > promised_)', '(!told && (looking_ > promised_ || weir_sim_bug == 30))'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -51,6 +51,7 @@ const mistake mistakes[] = {
     {26, "AHubThatLinksATaskThatWaitsAgainTwice", &cases::a_retry_may_be_faster_than_its_submitter},
     {28, "AFirstTicketThatStillClaimsWhatWasTriedInPlace", &cases::a_retry_may_be_faster_than_its_submitter},
     {27, "ASubmitterThatArmsATaskThatWaitsAgain", &cases::a_retry_may_be_faster_than_its_submitter},
+    {30, "AThreadThatGoesAlthoughSomebodyCountsOnIt", &cases::a_blocking_thread_that_goes_is_not_counted_on},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

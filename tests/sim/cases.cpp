@@ -71,6 +71,9 @@ const named all[] = {
     CASE(retries_end_once),
     CASE(a_retry_may_be_faster_than_its_submitter),
     CASE(an_expired_task_may_destroy_its_runtime),
+    CASE(blocking_calls_end_once),
+    CASE(a_blocking_thread_that_goes_is_not_counted_on),
+    CASE(a_blocking_call_may_destroy_its_runtime),
 };
 const std::size_t count = std::size(all);
 

@@ -85,6 +85,11 @@ void retries_end_once();
 void a_retry_may_be_faster_than_its_submitter();
 void an_expired_task_may_destroy_its_runtime();
 
+// blocking.cpp
+void blocking_calls_end_once();
+void a_blocking_thread_that_goes_is_not_counted_on();
+void a_blocking_call_may_destroy_its_runtime();
+
 struct named {
   const char* name;
   body run;

@@ -78,8 +78,8 @@ struct options {
   std::chrono::microseconds spin{50};         ///< upper bound of the adaptive spin before parking; 0: park at once
   unsigned starvation_bound = 64;             ///< of so many outermost starts of a worker at least one serves a waiting lane
   unsigned max_spares = 64;                   ///< threads that may stand in for workers parked in a wait
-  unsigned max_blocking = 64;
-  std::size_t blocking_capacity = 1024;
+  unsigned max_blocking = 64;                 ///< threads for blocking(), made when they are needed; 1 to 65536
+  std::size_t blocking_capacity = 1024;       ///< calls that wait for one of them
   std::size_t stack_size = 0;                 ///< bytes of a worker's stack; 0: the system's default
   std::chrono::microseconds codel_target{0};  ///< 0: off
   std::chrono::microseconds stall_after{0};   ///< 0: off

@@ -1,6 +1,7 @@
 // The runtime: workers, admission, life cycle. Layer 5 as seen from outside.
 #pragma once
 
+#include <weir/detail/blocking.hpp>
 #include <weir/executor.hpp>
 #include <weir/metrics.hpp>
 
@@ -101,6 +102,20 @@ class runtime {
     detail::run_entry(*core_, j);
     if constexpr (std::is_void_v<R>) j.out->value();
     else return std::move(*j.out).value();
+  }
+
+  /// For calls that block: runs f on a thread of its own, of at most options::max_blocking, beside the workers; at most
+  /// options::blocking_capacity wait for one. The threads come when they are needed and go after ten idle seconds. The
+  /// handle is ready with the error if f was refused, and f is untouched: full, stopped, cancelled, expired, invalid (null, or
+  /// bound to a worker), failed (no memory, or no thread at all, with the cause). Lanes make no difference. get() on a
+  /// worker sleeps, never runs f there. A thread that blocks in the system cannot be made to stop: f may take a stop token.
+  template <detail::task_callable F>
+  auto blocking(F&& f) {
+    return detail::spawn_blocking(*core_, std::forward<F>(f), nullptr);
+  }
+  template <detail::task_callable F>
+  auto blocking(F&& f, const task_options& o) {
+    return detail::spawn_blocking(*core_, std::forward<F>(f), &o);
   }
 
   /// Runs a copy of f once on every worker. Errors: stopped, failed (no memory: then it may have reached some workers).

@@ -141,7 +141,10 @@ struct spawn_access {
     using D = std::decay_t<F>;
     using R = std::remove_cv_t<task_result_t<D>>;
     if (opts != nullptr && !says_something(*opts)) opts = nullptr;
-    auto n = submit_node<R>(c, via, std::forward<F>(f), patience::by_policy, opts, 2);
+    return handle_of<D, R>(submit_node<R>(c, via, std::forward<F>(f), patience::by_policy, opts, 2));
+  }
+  template <class D, class R>
+  static join_handle<R> handle_of(result<task_node*> n) {
     if (!n) return join_handle<R>(std::move(n).error());
     return join_handle<R>(*n, [](task_node& t) -> result<R> { return std::move(task_node_of<D, R>::self(t).s.value); });
   }

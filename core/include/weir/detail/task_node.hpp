@@ -47,6 +47,7 @@ inline constexpr std::uint32_t retries = 8192;
 inline constexpr std::uint32_t told = 16384;    // a waiter has been told that the deadline has passed
 inline constexpr std::uint32_t again = 32768;   // it has been tried: a ticket from before that is stale
 inline constexpr std::uint32_t gated = 65536;   // waits in a strand or limit: its ticket lies before it
+inline constexpr std::uint32_t beside = 131072; // in the blocking pool: only its threads run it
 inline bool is_done(const atomic<std::uint32_t>& w) noexcept { return (w.load(acquire) & phase) == done; }  // [done] ← finish
 }  // namespace node_state
 

@@ -1,0 +1,24 @@
+// What a thread that runs tasks shows of them to others: workers, and the threads of the blocking pool. Layer 3.
+#pragma once
+
+#include "running_list.hpp"
+
+#include <weir/detail/task_node.hpp>
+
+namespace weir {
+inline namespace v0 {
+namespace detail {
+
+using running_nodes = running_list<os_atomics, task_node>;  // those that have a node
+
+struct runner {
+  running_nodes running;
+  atomic<const char*> current_name{nullptr};
+};
+
+/// The calling thread's, or null.
+runner* current_runner() noexcept;
+
+}  // namespace detail
+}  // namespace v0
+}  // namespace weir
