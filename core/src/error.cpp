@@ -66,7 +66,11 @@ void throw_system_error(int e, const char* what) {
 
 error system_failure(int e, const char* what) noexcept {
 #if WEIR_EXCEPTIONS
-  return {errc::failed, std::make_exception_ptr(std::system_error(e, std::generic_category(), what))};
+  try {
+    return {errc::failed, std::make_exception_ptr(std::system_error(e, std::generic_category(), what))};
+  } catch (...) {  // no memory for its text
+    return {errc::failed, std::current_exception()};
+  }
 #else
   static_cast<void>(e), static_cast<void>(what);
   return errc::failed;

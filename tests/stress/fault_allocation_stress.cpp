@@ -57,6 +57,7 @@ class scenario {
     groups(rt);
     inside(rt);
     timers(rt);
+    beside(rt);
     loops(rt);
     check_(rt.wait_idle(), "it comes to rest");
     check_(books_.count(fate::ran) == accepted_, "what was accepted has run, and nothing else");
@@ -190,6 +191,18 @@ class scenario {
     series.cancel();
     check_(rt.wait_idle(), "a series ends");
     accepted_ += more;
+  }
+
+  // Calls that block, the second for the thread of the first; a thread that finds no memory is a system_error.
+  void beside(weir::runtime& rt) {
+    for (int i = 0; i < 2; ++i) {
+      ticket t(books_);
+      const auto r = rt.blocking(std::move(t)).get();
+      if (r) ++accepted_;
+      else check_(r.error().code == weir::errc::failed && r.error().cause, "a blocking call that is refused has its cause");
+      if (t.whole()) t.refused();
+    }
+    check_(rt.wait_idle(), "blocking calls end");
   }
 
   void loops(weir::runtime& rt) {
