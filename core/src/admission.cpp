@@ -10,6 +10,7 @@ inline namespace v0 {
 namespace detail {
 
 constinit thread_local lease_cache this_lease;
+constinit thread_local caller_run this_caller;
 
 namespace {
 
@@ -61,6 +62,7 @@ void after_fork_in_child() {
   this_worker = nullptr;
   this_side = nullptr;
   this_keeper = nullptr;
+  this_caller = {};
   registry_mutex.unlock();
 }
 
@@ -152,13 +154,13 @@ std::uint64_t core::started_sum() const noexcept {
   return n;
 }
 
-outcome core::settle(lease& l, const task_options* o, patience p) noexcept {
+outcome core::settle(lease& l, const task_options* o, patience p, admission& a) noexcept {
   if (l.credits.settle()) return outcome_ok;
   if ((attention_bits() & attention::quiesce) != 0) check_quiescent();  // it may have seen the use that is undone now
-  return admit_outside(l, o, p, 1);
+  return admit_outside(l, o, p, 1, a);
 }
 
-outcome core::admit_outside(lease& l, const task_options* o, patience p, std::uint64_t n) noexcept {
+outcome core::admit_outside(lease& l, const task_options* o, patience p, std::uint64_t n, admission& a) noexcept {
   const auto started = [this] { return started_sum(); };
   const auto refuse = [&](errc e) {
     l.rejected.add();
@@ -166,26 +168,112 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
   };
   if (dead()) return outcome_of(errc::stopped);
   const std::uint64_t capacity = credits.capacity();
-  bool full = n > capacity;
-  while (!full) {
-    if (!line_.empty()) {
-      line_.serve_now(room());
-      if (!line_.empty()) break;  // newcomers do not pass the blocked: none of the room is left
+  for (;;) {
+    bool full = n > capacity;
+    while (!full) {
+      if (!line_.empty()) {
+        line_.serve_now(room());
+        if (!line_.empty()) break;  // newcomers do not pass the blocked: none of the room is left
+      }
+      const std::uint64_t starts = started_sum(), returns = credits.returns();
+      if (l.credits.draw(credits, n, n == 1 ? in_advance() : n, n, started)) {
+        hand_on_rest(l);
+        return outcome_ok;
+      }
+      {
+        const std::lock_guard lock(lease_mutex_);
+        if (closed_) return refuse(errc::stopped);
+      }
+      recall_all();
+      full = started_sum() == starts && credits.returns() == returns;
     }
-    const std::uint64_t starts = started_sum(), returns = credits.returns();
-    if (l.credits.draw(credits, n, n == 1 ? in_advance() : n, n, started)) {
-      hand_on_rest(l);
-      return outcome_ok;
+    if (p == patience::never || n > capacity) return refuse(errc::full);
+    const bool may_stay = this_worker == nullptr && this_keeper == nullptr && this_caller.owner == nullptr;  // P13
+    switch (opts.full) {
+      case on_full::block: return may_stay ? wait_for_room(l, o) : refuse(errc::full);
+      case on_full::caller_runs:
+        if (!may_stay || this_side != nullptr || p == patience::elsewhere || a.target >= 0) return refuse(errc::full);
+        if (!doors_.enter()) return undo_entry(), refuse(errc::stopped);  // from here on a drain waits for it
+        a = {&l, 0, a.prio, false, false, on_caller};
+        return outcome_ok;
+      case on_full::drop_oldest:
+        if (!drop_oldest(l, a.prio)) return refuse(errc::full);
+        break;
+      case on_full::discard:
+        if (!doors_.enter()) return undo_entry(), refuse(errc::stopped);
+        ended_elsewhere[outcome_of(errc::dropped)].add();
+        tell_if_asked();
+        return outcome_of(errc::dropped);
+      default: return refuse(errc::full);
     }
-    {
-      const std::lock_guard lock(lease_mutex_);
-      if (closed_) return refuse(errc::stopped);
-    }
-    recall_all();
-    full = started_sum() == starts && credits.returns() == returns;
   }
-  if (p == patience::never || opts.full != on_full::block || this_worker != nullptr || this_keeper != nullptr || n > capacity) return refuse(errc::full);
-  return wait_for_room(l, o);
+}
+
+outcome core::run_on_caller(job j) noexcept {
+  acquire_ref();  // the callable may destroy the runtime
+  this_caller = {this, nullptr};
+  const outcome o = j.ops().run(j);
+  this_caller = {};
+  if (is_end(o)) ended_elsewhere[o].add();  // else it waits for another attempt
+  tell_if_asked();
+  release_ref();
+  return outcome_ok;
+}
+
+namespace {
+bool holds_credit(const job& j) noexcept { return j.counted() || (is_ticket(j) && ticket_holds_credit(j)); }
+}  // namespace
+
+// Null: no memory for it.
+inject_queue::producer* core::producer_of(lease& l, lane prio) noexcept {
+  if (prio == lane::normal) return &l.producer;
+  const auto i = static_cast<std::size_t>(prio);
+  WEIR_TRY {
+    if (!l.side[i]) l.side[i] = std::make_unique<inject_queue::producer>(lanes[i]);
+  }
+  WEIR_CATCH_ALL {}
+  return l.side[i].get();
+}
+
+// What was taken out of a queue for a look. No memory for a block: the job ends here, and is counted.
+void core::put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcept {
+  if (q.enqueue(to, j)) return;
+  if (j.counted()) started_elsewhere.add();
+  const bool counts_itself = is_ticket(j) || is_turn(j);
+  j.ops().drop(j, errc::failed);
+  if (!counts_itself) ended_elsewhere[outcome_of(errc::failed)].add();
+  tell_blocked();
+  tell_if_asked();
+}
+
+// The oldest in the lane's queue that holds a credit ends as dropped. False: there is none. What a worker has claimed is no longer
+// there; under this policy it claims one at a time, and starts it.
+bool core::drop_oldest(lease& from, lane l) noexcept {
+  inject_queue& q = lanes[static_cast<std::size_t>(l)];
+  inject_queue::producer* const own = producer_of(from, l);
+  if (own == nullptr) return false;
+  for (std::size_t left = q.size() + 1; left != 0; --left) {
+    job j;
+    if (q.take(&j, 1) == 0) return false;
+    if (is_sweep_marker(j)) continue;
+    if (ticket_is_stale(j)) {
+      j.ops().run(j);
+      continue;
+    }
+    if (is_turn(j) || !holds_credit(j)) {  // a strand's turn is no task; what a task submitted holds no credit
+      put_back(*own, q, j);
+      published(l);
+      continue;
+    }
+    const bool counts_itself = is_ticket(j);
+    if (j.counted()) started_elsewhere.add();
+    j.ops().drop(j, errc::dropped);
+    if (!counts_itself) ended_elsewhere[outcome_of(errc::dropped)].add();
+    tell_blocked();
+    tell_if_asked();
+    return true;
+  }
+  return false;
 }
 
 void core::recall_all() noexcept {
@@ -285,16 +373,8 @@ void core::sweep(lease& l) noexcept {
     job j;
     // The bound is for the case that a worker has taken the marker.
     for (std::size_t left = q.size() + 1; left != 0 && q.take_own(*p, &j, 1) == 1 && !is_sweep_marker(j); --left) {
-      if (ticket_is_stale(j)) {
-        j.ops().run(j);
-      } else if (!q.enqueue(*p, j)) {  // no memory for a block: the job ends here, and is counted
-        if (j.counted()) started_elsewhere.add();
-        const bool counts_itself = is_ticket(j) || is_turn(j);
-        j.ops().drop(j, errc::failed);
-        if (!counts_itself) ended_elsewhere[outcome_of(errc::failed)].add();
-        tell_blocked();
-        tell_if_asked();
-      }
+      if (ticket_is_stale(j)) j.ops().run(j);
+      else put_back(*p, q, j);
     }
   }
   published(lane::normal);

@@ -117,6 +117,7 @@ class core {
   void lock_for_fork() noexcept { lease_mutex_.lock(); }
   void unlock_after_fork() noexcept { lease_mutex_.unlock(); }
   void run_entry(entry_job& e);
+  void undo_entry() noexcept;       // of who came in by the doors, and was refused after all
   entry_job* take_entry() noexcept;
   status admit_beside() noexcept;
   void unadmit_beside() noexcept;
@@ -127,8 +128,12 @@ class core {
   // ---- admission (admission.cpp) ----
   lease& my_lease();                // throws std::bad_alloc
   void give_lease_back(lease& l) noexcept;
-  outcome admit_outside(lease& l, const task_options* opts, patience p, std::uint64_t n) noexcept;
-  outcome settle(lease& l, const task_options* opts, patience p) noexcept;  // after try_use() said no
+  outcome admit_outside(lease& l, const task_options* opts, patience p, std::uint64_t n, admission& a) noexcept;
+  outcome settle(lease& l, const task_options* opts, patience p, admission& a) noexcept;  // after try_use() said no
+  outcome run_on_caller(job j) noexcept;
+  bool drop_oldest(lease& from, lane l) noexcept;
+  inject_queue::producer* producer_of(lease& l, lane prio) noexcept;
+  void put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcept;
   void sweep(lease& l) noexcept;     // takes stale tickets out of the caller's own sub-queues
   void room_made(bool in_bulk = false) noexcept;  // serves the blocked; in bulk: only when there is room for many
   outcome wait_for_room(lease& l, const task_options* opts) noexcept;
@@ -220,7 +225,6 @@ class core {
   void let_go_of_late(std::unique_lock<mutex>& life) noexcept;
   template <class Finish>
   report shut_down(time_point until, bool keep_timers, Finish finish);
-  void undo_entry() noexcept;
 
   alignas(cache_line) attention_word<os_atomics> attention_;
   atomic<bool> dead_{false};
@@ -271,6 +275,13 @@ struct lease_cache {
 };
 extern constinit thread_local lease_cache this_lease __attribute__((tls_model("initial-exec")));
 
+// The task that the calling thread runs because a queue was full (on_full::caller_runs). To it the runtime is what it is to a
+// task on a worker: it cannot wait for its own end there.
+struct caller_run {
+  core* owner = nullptr;     // null: none
+  task_node* node = nullptr;  // if it has one
+};
+extern constinit thread_local caller_run this_caller __attribute__((tls_model("initial-exec")));
 bool is_sweep_marker(const job& j) noexcept;  // admission.cpp
 void register_core(core& c);
 void unregister_core(core& c) noexcept;

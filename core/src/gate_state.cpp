@@ -112,7 +112,7 @@ outcome gate_state::enter_rooms(const task_options* o, patience p, std::size_t n
 
 outcome enter(room<os_atomics>& r, core& c, on_full full, const task_options* o, patience p, std::size_t n) noexcept {
   if (r.take(n)) return outcome_ok;
-  if (p == patience::never || full != on_full::block || this_worker != nullptr)  // P13
+  if (p == patience::never || full != on_full::block || this_worker != nullptr || this_caller.owner != nullptr)  // P13
     return c.count_refusal(), outcome_of(errc::full);
   room<os_atomics>::waiter me;
   if (r.line_up(me)) return outcome_ok;
@@ -149,7 +149,7 @@ outcome gate_admit(gate& base, const task_options* o, patience p, admission& a, 
   if (g.wants_sweep()) [[unlikely]] g.sweep();
   if (g.bounded)
     if (const outcome said = g.enter_rooms(o, p, n); said != outcome_ok) return said;
-  const outcome said = admit(g.owner, o, p, a, n);
+  const outcome said = admit(g.owner, o, p == patience::by_policy ? patience::elsewhere : p, a, n);
   if (said != outcome_ok) g.leave_rooms(n);
   return said;
 }

@@ -90,7 +90,8 @@ void core::resume() noexcept {
 // ---- shutdown ----
 
 bool core::on_own_thread() const noexcept {
-  return worker::current_of(*this) != nullptr || this_keeper == this || (this_side != nullptr && &this_side->owner == this);
+  return worker::current_of(*this) != nullptr || this_keeper == this || this_caller.owner == this ||
+         (this_side != nullptr && &this_side->owner == this);
 }
 
 // Timers that are not due are cancelled, or kept for flush().

@@ -21,7 +21,7 @@ const char* complaint(const options& o) noexcept {
   if (o.capacity == 0) return "weir: options.capacity is 0";
   if (o.capacity > (std::size_t{1} << 40)) return "weir: options.capacity is over 2^40";
   if (o.max_outstanding < o.capacity) return "weir: options.max_outstanding is less than options.capacity";
-  if (o.full != on_full::block && o.full != on_full::reject) return "weir: options.full: only block and reject are supported";
+  if (o.full > on_full::discard) return "weir: options.full is no policy";
   if (o.pin > pinning::core) return "weir: options.pin is no pinning";
   if (o.spin.count() < 0 || o.spin.count() > 1'000'000) return "weir: options.spin is negative or over a second";
   if (o.starvation_bound < 4) return "weir: options.starvation_bound is less than 4";
@@ -48,7 +48,7 @@ void run_entry(core& c, entry_job& e) { c.run_entry(e); }
 
 void report_unhandled(core* c, std::exception_ptr e, const char* name) noexcept {
   worker* const w = worker::current();
-  if (c == nullptr && w != nullptr) c = &w->owner;
+  if (c == nullptr) c = w != nullptr ? &w->owner : this_caller.owner;
   task_info info;
   info.name = name != nullptr ? name : w != nullptr ? w->current_name.load(relaxed) : nullptr;
   info.worker = w != nullptr && c == &w->owner ? static_cast<int>(w->number) : -1;
@@ -121,7 +121,8 @@ unsigned runtime::workers() const noexcept { return core_->active_workers(); }
 executor_ref here() noexcept {
   detail::worker* const w = detail::worker::current();
   if (w != nullptr) return executor_ref(&w->owner);
-  return detail::this_side != nullptr ? executor_ref(&detail::this_side->owner) : executor_ref();
+  if (detail::this_side != nullptr) return executor_ref(&detail::this_side->owner);
+  return detail::this_caller.owner != nullptr ? executor_ref(detail::this_caller.owner) : executor_ref();
 }
 
 int this_task::worker() noexcept {

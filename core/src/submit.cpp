@@ -12,7 +12,7 @@ namespace {
 // No credit at hand. What a task of the blocking pool submits is its child, and is still taken while the runtime drains. Out of line,
 // for submit() needs neither registers nor a frame for it (gate/submit).
 WEIR_NOINLINE outcome admit_slowly(core& c, lease& l, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
-  const outcome out = n == 1 ? c.settle(l, o, p) : c.admit_outside(l, o, p, n);
+  const outcome out = n == 1 ? c.settle(l, o, p, a) : c.admit_outside(l, o, p, n, a);
   if (out != outcome_of(errc::stopped) || !c.admit_children_beside(n)) return out;
   a.tag = 0;
   a.capacity_held = false;
@@ -51,6 +51,19 @@ outcome submit_job(core& c, const job& j, patience p) noexcept {
   return enqueue(c, a, &j);
 }
 
+namespace {
+WEIR_NOINLINE outcome admit_from_outside(core& c, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
+  lease* l = nullptr;
+  WEIR_TRY { l = &c.my_lease(); }  // throws only bad_alloc: the runtime is not dead
+  WEIR_CATCH_ALL { return outcome_of(errc::failed); }
+  a.place = l;
+  a.tag = 1;
+  if (c.stale_tickets.load(relaxed) > static_cast<std::int64_t>(c.credits.capacity())) [[unlikely]] c.sweep(*l);
+  if (n == 1 && l->credits.try_use()) return outcome_ok;
+  return admit_slowly(c, *l, o, p, a, n);
+}
+}  // namespace
+
 outcome admit(core& c, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
   if (c.dead()) return outcome_of(errc::stopped);
   if (o != nullptr) {
@@ -65,14 +78,7 @@ outcome admit(core& c, const task_options* o, patience p, admission& a, std::siz
     a.on_worker = true;
     return w->admit_children(n);
   }
-  lease* l = nullptr;
-  WEIR_TRY { l = &c.my_lease(); }  // throws only bad_alloc: the runtime is not dead
-  WEIR_CATCH_ALL { return outcome_of(errc::failed); }
-  a.place = l;
-  a.tag = 1;
-  if (c.stale_tickets.load(relaxed) > static_cast<std::int64_t>(c.credits.capacity())) [[unlikely]] c.sweep(*l);
-  if (n == 1 && l->credits.try_use()) return outcome_ok;
-  return admit_slowly(c, *l, o, p, a, n);
+  return admit_from_outside(c, o, p, a, n);
 }
 
 namespace {
@@ -88,17 +94,21 @@ struct call_of {
   }
   call_of(const call_of&) = delete;
 };
+
+WEIR_NOINLINE outcome to_target(core& c, const admission& a, const job* jobs, std::size_t n) noexcept {
+  if (a.target == on_caller) return c.run_on_caller(*jobs);
+  const call_of inside(a);
+  const outcome o = c.deliver(*c.numbered(static_cast<unsigned>(a.target)), jobs, n, a.tag);
+  if (o != outcome_ok) unadmit(c, a, n);
+  return o;
+}
 }  // namespace
 
 outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noexcept {
+  if (a.target >= 0) return to_target(c, a, jobs, n);
   const call_of inside(a);
   const auto lane_index = static_cast<std::size_t>(a.prio);
   bool queued = false;
-  if (a.target >= 0) {
-    const outcome o = c.deliver(*c.numbered(static_cast<unsigned>(a.target)), jobs, n, a.tag);
-    if (o != outcome_ok) unadmit(c, a, n);
-    return o;
-  }
   WEIR_TRY {
     inject_queue* q = &c.lanes[lane_index];
     inject_queue::producer* from = nullptr;
@@ -143,6 +153,7 @@ outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noe
 
 void unadmit(core& c, const admission& a, std::size_t n) noexcept {
   if (a.target == posted) return;
+  if (a.target == on_caller) return c.undo_entry();
   if (a.on_worker) {
     static_cast<worker*>(a.place)->submitted.sub(n);
   } else {

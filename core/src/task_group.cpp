@@ -135,7 +135,7 @@ bool task_group::begin(detail::admission& a, bool only_now) {
     if (g.cancelled) return false;
     if (only_now && !g.unbegun.reserve()) return false;
   }
-  const detail::patience p = only_now ? detail::patience::never : detail::patience::by_policy;
+  const detail::patience p = only_now ? detail::patience::never : detail::patience::elsewhere;
   const detail::outcome o = refused()          ? gate_->refusal
                             : gate_ == nullptr ? detail::admit(*core_, nullptr, p, a)
                                                : detail::gate_admit(*gate_, nullptr, p, a);

@@ -101,9 +101,26 @@ class watched_run {
   bool watched_ = false;
 };
 
+// By who submitted it, as on_full::caller_runs says. No worker has it in its list, so it hears by itself of an abort.
+outcome run_by_caller(task_node& n) noexcept {
+  const auto tell = [&n] { node_tell_to_stop(n); };
+  this_caller.node = &n;
+  outcome o = outcome_ok;
+  {
+    const std::stop_callback on_stop(node_owner(n)->stop_all.get_token(), tell);
+    const watched_run watch(n, n.state.load(relaxed));
+    o = n.ops->run(n);
+  }
+  this_caller.node = nullptr;
+  if (o == outcome_again) return node_wait_again(n);
+  node_after_run(n);
+  return o;
+}
+
 // Runs a claimed task on the current thread; the outcome is the caller's to count.
 outcome run_claimed(task_node& n) noexcept {
   runner* const w = current_runner();
+  if (w == nullptr) return run_by_caller(n);
   running_nodes::entry me{&n};
   w->running.enter(me);
   const char* const outer_name = w->current_name.load(relaxed);
@@ -399,6 +416,10 @@ bool ticket_is_stale(const job& j) noexcept {
   return is_ticket(j) && (static_cast<task_node*>(j.pointer())->state.load(relaxed) & (node_state::phase | stale_if(j))) != queued;
 }
 
+bool ticket_holds_credit(const job& j) noexcept {
+  return (static_cast<task_node*>(j.pointer())->state.load(relaxed) & (counted | again)) == counted;
+}
+
 job node_ticket(task_node& n, bool tried) noexcept {
   return {reinterpret_cast<std::uintptr_t>(&ticket_ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(&n)), tried ? 1u : 0u}};
 }
@@ -465,7 +486,10 @@ outcome node_wait(task_node& n, time_point until) noexcept {
 
 std::stop_token current_token() noexcept {
   runner* const here = current_runner();
-  if (here == nullptr) return {};
+  if (here == nullptr) {
+    if (this_caller.owner == nullptr) return {};
+    return this_caller.node != nullptr ? node_token(*this_caller.node) : this_caller.owner->stop_all.get_token();
+  }
   if (const running_nodes::entry* const n = here->running.top(); n != nullptr) return node_token(*n->node);
   worker* const w = worker::current();
   return w != nullptr ? w->owner.stop_all.get_token() : std::stop_token();

@@ -52,6 +52,7 @@ worker::worker(core& c, unsigned i, unsigned n)
       normal_consumer(c.lanes[static_cast<std::size_t>(lane::normal)]),
       local_consumer(c.local),
       heap(c.pages),
+      one_at_a_time_(!os_atomics::asymmetric() || c.opts.full == on_full::drop_oldest),
       spin_(ticks_of(std::min(20'000.0, 1000.0 * static_cast<double>(c.opts.spin.count())))),
       rng_(0x9e3779b97f4a7c15ull * (i + 1)) {}
 
@@ -268,7 +269,7 @@ void worker::measure(std::uint64_t now) noexcept {
     limit_ = std::max<std::size_t>({1, limit_ / 2, static_cast<std::size_t>(tiny / each)});
   batch_size_ = 0;
   each_ = static_cast<std::uint64_t>(each);
-  if (!os_atomics::asymmetric()) limit_ = 1;  // nobody could force out what a larger batch hides
+  if (one_at_a_time_) limit_ = 1;
   const bool d = limit_ >= (drains.load(relaxed) ? 2 : drains_from);  // one slow task is no reason to wake others
   if (d != drains.load(relaxed)) drains.store(d, relaxed);
   // A stream of tiny tasks: with a watcher, publishers need not look who searches.

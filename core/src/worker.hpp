@@ -140,6 +140,7 @@ class worker final : public worker_base, public runner {
   unsigned age_[lane_count + 1]{};  // starts since a source was served last; the local queue is the last one
   unsigned last_source_ = 0, same_source_ = 0;
   bool mixed_ = false;        // several sources are in use
+  const bool one_at_a_time_;  // nobody could force out, or drop, what a larger batch hides
   std::uint64_t spin_ = 0;    // ticks, adaptive
   unsigned tiny_batches_ = 0;  // in a row, since it woke
   unsigned unpaid_ = 0;       // steals in a row that took longer than they ran

@@ -96,6 +96,16 @@ BUGS = {
          '  if (early != 0) credits.give_back(early);\n'),
     30: ('a thread that goes although somebody counts on it', 'blocking_pool.cpp', 1,
          '(!told && looking_ > promised_)', '(!told && (looking_ > promised_ || weir_sim_bug == 30))'),
+    31: ('a caller that looks whether the runtime has closed, and then comes in', 'admission.cpp', 1,
+         'if (!doors_.enter()) return undo_entry(), refuse(errc::stopped);  // from here',
+         'if (weir_sim_bug == 31 ? doors_.closed() || (static_cast<void>(doors_.enter()), false) : !doors_.enter())\n'
+         '          return undo_entry(), refuse(errc::stopped);  // from here'),
+    32: ('a task that is dropped and keeps its room', 'admission.cpp', 1,
+         'if (j.counted()) started_elsewhere.add();\n    j.ops().drop(j, errc::dropped);',
+         'if (j.counted() && weir_sim_bug != 32) started_elsewhere.add();\n    j.ops().drop(j, errc::dropped);'),
+    33: ('a discarded task that never ends', 'admission.cpp', 1,
+         '        ended_elsewhere[outcome_of(errc::dropped)].add();\n        tell_if_asked();\n        return',
+         '        if (weir_sim_bug != 33) ended_elsewhere[outcome_of(errc::dropped)].add();\n        tell_if_asked();\n        return'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

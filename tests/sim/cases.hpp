@@ -23,6 +23,9 @@ void stale_tickets_are_swept();
 void a_swept_lane_is_marked_again();
 void a_refused_task_gives_its_place_to_the_blocked();
 void room_in_advance_is_not_slept_over();
+void the_caller_runs_what_does_not_fit();
+void the_oldest_makes_room();
+void what_does_not_fit_is_discarded();
 void a_stream_passes_over_no_child();
 
 // fork.cpp

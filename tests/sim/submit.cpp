@@ -270,6 +270,91 @@ void room_in_advance_is_not_slept_over() {
   HOLDS(ran.load(std::memory_order_relaxed) == 16);
 }
 
+// What does not fit runs on the caller, and a drain that returns has seen its end.
+void the_caller_runs_what_does_not_fit() {
+  weir::options o = with_workers(1);
+  o.capacity = 1;
+  o.full = weir::on_full::caller_runs;
+  weir::runtime rt(o);
+  shared<int> ran{0}, accepted{0};
+  shared<bool> drained{false};
+  const auto submit = [&] {
+    for (int i = 0; i < 3; ++i)
+      if (rt.submit([&] {
+            HOLDS(!drained.load(std::memory_order_relaxed));
+            ran.fetch_add(1, std::memory_order_relaxed);
+            HOLDS(!drained.load(std::memory_order_relaxed));
+          }))
+        accepted.fetch_add(1, std::memory_order_relaxed);
+  };
+  weir::sim::thread a(submit), b(submit);
+  const weir::report r = rt.drain();
+  drained.store(true, std::memory_order_relaxed);
+  const int by_then = ran.load(std::memory_order_relaxed);
+  a.join();
+  b.join();
+  HOLDS(r.complete && r.ran == static_cast<std::uint64_t>(by_then));
+  HOLDS(ran.load(std::memory_order_relaxed) == by_then && accepted.load(std::memory_order_relaxed) == by_then);
+}
+
+// Each one that gets in beyond the capacity has cost one that was there before, and the room is all there in the end.
+void the_oldest_makes_room() {
+  weir::options o = with_workers(up_to(2));
+  o.capacity = 3;
+  o.full = weir::on_full::drop_oldest;
+  weir::runtime rt(o);
+  shared<int> ran{0}, accepted{0}, dropped{0};
+  const auto run_one = [&] { ran.fetch_add(1, std::memory_order_relaxed); };
+  const auto offer = [&] {
+    for (int i = 0; i < 4; ++i) {
+      if (i % 2 != 0) {
+        if (rt.submit(run_one)) accepted.fetch_add(1, std::memory_order_relaxed);
+      } else {
+        auto h = rt.spawn(run_one);
+        if (i == 0) rt.resume();
+        const auto r = h.get();
+        if (r || r.error().code == weir::errc::dropped) accepted.fetch_add(1, std::memory_order_relaxed);
+        if (!r && r.error().code == weir::errc::dropped) dropped.fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+  };
+  rt.pause();
+  weir::sim::thread a(offer), b(offer);
+  a.join();
+  b.join();
+  HOLDS(rt.wait_idle());
+  const weir::snapshot m = rt.metrics();
+  HOLDS(m.ok == static_cast<std::uint64_t>(ran.load(std::memory_order_relaxed)));
+  HOLDS(m.dropped >= static_cast<std::uint64_t>(dropped.load(std::memory_order_relaxed)));
+  HOLDS(m.ok + m.dropped == static_cast<std::uint64_t>(accepted.load(std::memory_order_relaxed)) && m.submitted == m.ok + m.dropped);
+  rt.pause();
+  for (int i = 0; i < 3; ++i) HOLDS(rt.try_submit(run_one));
+  HOLDS(!rt.try_submit(run_one));
+  rt.drain();
+}
+
+void what_does_not_fit_is_discarded() {
+  weir::options o = with_workers(1);
+  o.capacity = 2;
+  o.full = weir::on_full::discard;
+  weir::runtime rt(o);
+  shared<int> ran{0}, discarded{0};
+  const auto offer = [&] {
+    for (int i = 0; i < 4; ++i) {
+      const weir::status s = rt.submit([&] { ran.fetch_add(1, std::memory_order_relaxed); });
+      HOLDS(s || s.error().code == weir::errc::dropped);
+      if (!s) discarded.fetch_add(1, std::memory_order_relaxed);
+    }
+  };
+  weir::sim::thread a(offer);
+  offer();
+  a.join();
+  HOLDS(rt.wait_idle());
+  const weir::snapshot m = rt.metrics();
+  HOLDS(m.ok == static_cast<std::uint64_t>(ran.load(std::memory_order_relaxed)) && m.submitted == 8);
+  HOLDS(m.dropped == static_cast<std::uint64_t>(discarded.load(std::memory_order_relaxed)) && m.ok + m.dropped == 8);
+}
+
 // One worker is busy until its child has run, the other has a stream from outside: of starvation_bound tasks that it starts while
 // the child waits, the child is one.
 void a_stream_passes_over_no_child() {

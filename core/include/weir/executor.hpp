@@ -22,7 +22,7 @@ class executor_ref {
 
   /// Fire and forget. The callable is copied or moved in; on refusal it is not touched. options::full decides what a
   /// full runtime does; on a worker it never blocks.
-  /// Errors: full, stopped, invalid (null callable), expired (a blocked submit waited until start_by), cancelled
+  /// Errors: full, dropped (on_full::discard), stopped, invalid (null callable), expired (a blocked submit waited until start_by), cancelled
   /// (stop came first), failed (bad_alloc, or the callable's copy or move threw).
   template <detail::task_callable F>
   status submit(F&& f) const {

@@ -21,8 +21,16 @@ using duration = clock_type::duration;
 
 enum class lane : std::uint8_t { high, normal, low };
 
-/// What submit does when the runtime holds `capacity` accepted, unstarted tasks. On a worker `block` and
-/// `caller_runs` become `reject`.
+/// What submit and spawn do when the runtime holds `capacity` accepted, unstarted tasks; try_submit and bulk answer `full`.
+///   block        waits for room, a stop token or start_by, first come first served
+///   reject       full; the callable is not touched
+///   caller_runs  runs the task before it returns, and answers ok. reject for what cannot run there: a task bound to a worker, of a
+///                strand, a limit or a group
+///   drop_oldest  the oldest task of the lane that still lies in the queue ends as `dropped`: its callable is destroyed on this
+///                thread. full if there is none; those in strands and limits, and those bound to a worker, are not taken. Workers claim
+///                tasks one by one, so throughput is lower than with the others.
+///   discard      the new task ends as `dropped`: that is the answer, and the callable is not touched
+/// On a worker, and in a task that caller_runs runs, `block` and `caller_runs` become `reject`.
 enum class on_full : std::uint8_t { block, reject, caller_runs, drop_oldest, discard };
 
 /// automatic: one worker is pinned to each allowed core. No pinning under a fractional CPU quota, when the number of

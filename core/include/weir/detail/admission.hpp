@@ -3,12 +3,15 @@
 
 #include <weir/detail/job.hpp>
 
+#include <limits>
+
 namespace weir {
 inline namespace v0 {
 namespace detail {
 
-// May a full queue make the caller wait?
-enum class patience : std::uint8_t { by_policy, never };
+// What a full queue may do to the caller: what options::full says; nothing, it is told at once; or what options::full says, but it
+// cannot run the task itself, for something else comes first.
+enum class patience : std::uint8_t { by_policy, never, elsewhere };
 
 // One accepted place in a runtime, between admit() and enqueue().
 struct admission {
@@ -17,8 +20,9 @@ struct admission {
   lane prio = lane::normal;
   bool on_worker = false;
   bool capacity_held = true;  // false: a node holds it, and gives it back when it is claimed
-  int target = -1;            // >= 0: that worker only
+  int target = -1;            // >= 0: that worker only, or on_caller
 };
+inline constexpr int on_caller = std::numeric_limits<int>::max();  // on_full::caller_runs: enqueue() runs it
 
 // outcome_ok, or why not. A job that fits in a value, in one call.
 WEIR_API outcome submit_job(core& c, const job& j, patience p) noexcept;

@@ -148,6 +148,7 @@ bool series_goes_on(task_node& n) noexcept;          // after it. True: the node
 void node_drop_waiting(timer_entry& e) noexcept;     // a ticket that was taken out of the wheel: its task ends unrun
 bool is_ticket(const job& j) noexcept;
 bool ticket_is_stale(const job& j) noexcept;
+bool ticket_holds_credit(const job& j) noexcept;
 WEIR_API job node_ticket(task_node& n, bool tried = false) noexcept;  // tried: for another attempt
 
 // What the options make of a node's state.
