@@ -77,7 +77,7 @@ void thread_join(pthread_t t) noexcept {
   sim::active->join(static_cast<unsigned>(t));
 }
 void thread_detach(pthread_t) noexcept {}
-void thread_settle(int) noexcept {}
+void thread_settle(int, const topology&) noexcept {}
 void thread_yield() noexcept { cpu_relax(); }
 int thread_cpu() noexcept { return -1; }
 

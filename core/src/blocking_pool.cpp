@@ -74,7 +74,7 @@ void* blocking_pool::main(void* p) noexcept {
   auto& me = *static_cast<side_thread*>(p);
   core& c = me.owner;
   this_side = &me;
-  thread_settle(-1);
+  thread_settle(-1, c.topo);
   c.side.run(me);
   this_side = nullptr;
   c.worker_left();

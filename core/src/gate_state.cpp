@@ -112,7 +112,7 @@ outcome gate_state::enter_rooms(const task_options* o, patience p, std::size_t n
 
 outcome enter(room<os_atomics>& r, core& c, on_full full, const task_options* o, patience p, std::size_t n) noexcept {
   if (r.take(n)) return outcome_ok;
-  if (p == patience::never || full != on_full::block || this_worker != nullptr || this_caller.owner != nullptr)  // P13
+  if (p == patience::never || full != on_full::block || this_worker != nullptr || this_keeper != nullptr || this_caller.owner != nullptr)  // P13
     return c.count_refusal(), outcome_of(errc::full);
   room<os_atomics>::waiter me;
   if (r.line_up(me)) return outcome_ok;
@@ -168,7 +168,7 @@ outcome gate_post(gate& g, gate_entry& e) noexcept {
 
 void gate_unadmit(gate& base, const admission& a, std::size_t n) noexcept {
   gate_state& g = state_of(base);
-  if (a.capacity_held) g.leave_rooms(n);
+  if (a.room_held) g.leave_rooms(n);
   unadmit(g.owner, a, n);
 }
 
@@ -176,6 +176,15 @@ void gate_unadmit(gate& base, const admission& a, std::size_t n) noexcept {
 
 bool gate_state::push(gate_entry* const* all, std::size_t n) noexcept {
   for (std::size_t i = 1; i < n; ++i) all[i]->next.store(all[i - 1], relaxed);
+  // Where turns run that this call has not started, one may take an entry that holds the last handle, and end, before the call is
+  // over. Of a strand no turn runs when it has to start one, and after that it does not look at itself.
+  struct hold {
+    gate_state* g;
+    ~hold() {
+      if (g != nullptr) g->drop_ref();
+    }
+  } const until_the_end{queue_.most() != 1 || parent != nullptr ? this : nullptr};
+  if (until_the_end.g != nullptr) add_ref();
   for (unsigned turns = queue_.push(*all[n - 1], *all[0]); turns != 0; --turns) {
     add_ref();
     if (post_turn()) continue;

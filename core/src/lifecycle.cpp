@@ -14,6 +14,7 @@ namespace detail {
 
 void core::run_entry(entry_job& e) {
   if (dead() || closed()) throw_errc(errc::stopped);
+  if (this_keeper == this) throw_errc(errc::starved);  // the workers may wait for the time
   if (!doors_.enter()) {
     undo_entry();
     throw_errc(errc::stopped);

@@ -51,7 +51,11 @@ class stream_state final : public stream_target, public dependant {
  private:
   struct on_stop {
     stream_state* s;
-    void operator()() const noexcept { s->cancel(); }
+    void operator()() const noexcept {  // a child that it destroys may have had the last handle of the stream
+      s->add_ref();
+      s->cancel();
+      s->drop_ref();
+    }
   };
   ~stream_state() override {
     if (via != nullptr) gate_release(*via);
@@ -242,6 +246,7 @@ stream_node* stream_state::next(time_point until, errc& why) noexcept {
     bool changed = false;
     for (const std::uint64_t end = ticks() + ticks_of(5'000); !changed && ticks() < end; cpu_relax()) changed = word_.load(relaxed) != seen;
     if (changed) continue;
+    if (this_keeper == owner) return why = errc::starved, nullptr;  // its tasks may wait for the time
     std::optional<gated_wait> in_gate;
     if (w != nullptr && via != nullptr) {
       in_gate.emplace(*via, *w, this, [](const void* s) noexcept { return static_cast<const stream_state*>(s)->anything_to_see(); });

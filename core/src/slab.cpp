@@ -46,7 +46,7 @@ page_source::header* page_source::page(slab_heap& heap, std::size_t block) {
 
 void* page_source::large(std::size_t size, std::size_t align) {
   const std::size_t offset = align > slab_heap::first_offset ? align : slab_heap::first_offset;
-  if (align >= page_size || size > SIZE_MAX - offset) throw_bad_alloc();
+  if (align >= page_size / 2 || size > SIZE_MAX - offset) throw_bad_alloc();  // its header's page must be found behind a prefix, too
   const std::lock_guard lock(mutex_);
   auto* h = static_cast<header*>(resource_->allocate(offset + size, page_size));
   ::new (h) header{nullptr, this, offset + size, 0};

@@ -215,6 +215,11 @@ void core::count_refusal() noexcept {
 }
 
 bool core::post(const job& j, lane prio, int target) noexcept {
+  struct hold {  // what it posts may destroy the runtime before the look at the end
+    core& c;
+    ~hold() { c.release_ref(); }
+  } const until_the_end{*this};
+  acquire_ref();
   outcome o = target < 0 ? outcome_of(errc::invalid) : deliver(*numbered(static_cast<unsigned>(target)), &j, 1, 0);
   if (o == outcome_of(errc::invalid)) {  // anybody's; or its worker is gone
     admission a;

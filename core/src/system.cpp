@@ -33,8 +33,9 @@ int thread_start(pthread_t& out, const char* name, std::size_t stack, void* (*bo
 void thread_join(pthread_t t) noexcept { pthread_join(t, nullptr); }
 void thread_detach(pthread_t t) noexcept { pthread_detach(t); }
 
-void thread_settle(int cpu) noexcept {
+void thread_settle(int cpu, const topology& allowed) noexcept {
   if (cpu >= 0) pin_this_thread(cpu);
+  else unpin_this_thread(allowed);
   prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul);
 }
 

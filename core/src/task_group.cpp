@@ -229,6 +229,7 @@ status task_group::wait(time_point until, bool at_any_price) {
   while (!over()) {
     if (core_ == nullptr || core_->dead()) return errc::stopped;
     if (clock_type::now() >= until) return errc::timeout;
+    if (detail::this_keeper == core_ && !at_any_price) return errc::starved;  // the children may wait for the time
     std::optional<detail::gated_wait> in_gate;
     if (w != nullptr && gate_ != nullptr) {
       in_gate.emplace(*gate_, *w, &g.children, [](const void* c) noexcept { return static_cast<const counter*>(c)->over(); });

@@ -197,17 +197,19 @@ status core::restart() {
     }
   }
   stale_tickets.store(0, relaxed);
-  attention_.lower(~attention::blocked);  // that bit is the line's: somebody who was shut out may still stand in it
+  // Two bits are of those who wait, not of the shutdown: who was shut out may still stand in the line, and who saw it at rest may
+  // not have left yet.
+  attention_.lower(~(attention::blocked | attention::quiesce));
   WEIR_TRY { stop_all = std::stop_source(); }
   WEIR_CATCH_ALL { return weir::error{errc::failed, std::current_exception(), 1}; }
   if (const int e = start_all(); e != 0) return system_failure(e, "weir: cannot start worker thread");
+  time.reopen();  // before anybody is let in: what is admitted is watched
+  side.reopen();
   {
     const std::lock_guard lock(lease_mutex_);
     closed_ = false;
     for (auto& l : leases_) l->credits.reopen();
   }
-  time.reopen();
-  side.reopen();
   doors_.open();
   return {};
 }

@@ -39,7 +39,7 @@ int timekeeper::start() noexcept {
 void* timekeeper::main(void* p) noexcept {
   core& c = static_cast<timekeeper*>(p)->core_;
   this_keeper = &c;
-  thread_settle(-1);
+  thread_settle(-1, c.topo);
   static_cast<timekeeper*>(p)->run();
   this_keeper = nullptr;
   c.worker_left();
@@ -194,6 +194,7 @@ void timekeeper::stop(bool join) noexcept {
     word_.store(word_.load(relaxed) + 1, relaxed);
     if (!started_.load(relaxed)) return;
     join = join && !detached_;
+    if (join) started_.store(false, relaxed);  // by now it is this call's; `leaving_` keeps another from being started
   }
   wake();
   if (join) thread_join(thread_);

@@ -109,7 +109,7 @@ bool series_goes_on(task_node& node) noexcept {
 
 void node_due(core& c, task_node& n, std::uint8_t kind) noexcept {
   if (kind == due::start_by) {
-    node_fail(n, errc::expired);  // unless it has just started
+    node_fail(n, errc::expired, true, again);  // unless it has started; who waits for another attempt has
     return node_release(n);
   }
   if (kind == due::deadline) {

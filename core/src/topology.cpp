@@ -263,22 +263,36 @@ std::vector<int> allowed_cpus(affinity_reader get) {
 
 std::vector<int> allowed_cpus() { return allowed_cpus(&read_own_affinity); }
 
+namespace {
+// `largest` is the greatest of the CPUs that add(set, bytes) puts in.
+template <class Add>
+bool run_on(std::size_t largest, Add add) noexcept {
+  cpu_set_t* const set = CPU_ALLOC(largest + 1);
+  if (set == nullptr) return false;  // errno is ENOMEM
+  const std::size_t bytes = CPU_ALLOC_SIZE(largest + 1);
+  CPU_ZERO_S(bytes, set);
+  add(set, bytes);
+  const bool done = ::sched_setaffinity(0, bytes, set) == 0;
+  const int why = errno;
+  CPU_FREE(set);  // older C libraries let free change errno
+  errno = why;
+  return done;
+}
+}  // namespace
+
 bool pin_this_thread(int os_index) noexcept {
   if (os_index < 0 || os_index >= max_cpus) {
     errno = EINVAL;
     return false;
   }
   const auto index = static_cast<std::size_t>(os_index);
-  cpu_set_t* const set = CPU_ALLOC(index + 1);
-  if (set == nullptr) return false;  // errno is ENOMEM
-  const std::size_t bytes = CPU_ALLOC_SIZE(index + 1);
-  CPU_ZERO_S(bytes, set);
-  CPU_SET_S(index, bytes, set);
-  const bool pinned = ::sched_setaffinity(0, bytes, set) == 0;
-  const int why = errno;
-  CPU_FREE(set);  // older C libraries let free change errno
-  errno = why;
-  return pinned;
+  return run_on(index, [index](cpu_set_t* set, std::size_t bytes) { CPU_SET_S(index, bytes, set); });
+}
+
+bool unpin_this_thread(const topology& t) noexcept {
+  return run_on(static_cast<std::size_t>(t.cpus.back().os_index), [&t](cpu_set_t* set, std::size_t bytes) {
+    for (const cpu& c : t.cpus) CPU_SET_S(static_cast<std::size_t>(c.os_index), bytes, set);
+  });
 }
 
 // ---- shape -------------------------------------------------------------------------------------------------------

@@ -83,6 +83,8 @@ bool refine_with_hwloc(topology& t, const std::string& synthetic = {});
 /// Binds the calling thread to one CPU. False if that is impossible (offline, outside the cpuset, not permitted,
 /// os_index out of range): the thread's mask is then as before and errno tells why. On success errno is as before.
 bool pin_this_thread(int os_index) noexcept;
+/// Lets it run on all of t.cpus again: a thread begins with the mask of the one that started it.
+bool unpin_this_thread(const topology& t) noexcept;
 
 /// The CPU (os_index) for each of `workers` workers, or empty: pin nobody. "Core" means allowed logical CPU here.
 ///   none       empty.

@@ -59,7 +59,7 @@ worker::worker(core& c, unsigned i, unsigned n)
 void worker::main(int cpu) noexcept {
   this_worker = this;
   heap.adopt();
-  thread_settle(cpu);
+  thread_settle(cpu, owner.topo);
   if (owner.opts.on_thread_start != nullptr) owner.opts.on_thread_start(static_cast<int>(number));
   wait_for_duty();
   loop();

@@ -106,6 +106,9 @@ BUGS = {
     33: ('a discarded task that never ends', 'admission.cpp', 1,
          '        ended_elsewhere[outcome_of(errc::dropped)].add();\n        tell_if_asked();\n        return',
          '        if (weir_sim_bug != 33) ended_elsewhere[outcome_of(errc::dropped)].add();\n        tell_if_asked();\n        return'),
+    34: ('a restart that takes away the mark of those who wait for rest', 'threads.cpp', 1,
+         'attention_.lower(~(attention::blocked | attention::quiesce));',
+         'attention_.lower(~(attention::blocked | (weir_sim_bug != 34 ? attention::quiesce : 0u)));'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -55,6 +55,7 @@ const mistake mistakes[] = {
     {28, "AFirstTicketThatStillClaimsWhatWasTriedInPlace", &cases::a_retry_may_be_faster_than_its_submitter},
     {27, "ASubmitterThatArmsATaskThatWaitsAgain", &cases::a_retry_may_be_faster_than_its_submitter},
     {30, "AThreadThatGoesAlthoughSomebodyCountsOnIt", &cases::a_blocking_thread_that_goes_is_not_counted_on},
+    {34, "ARestartThatTakesAwayTheMarkOfThoseWhoWaitForRest", &cases::wait_idle_over_a_restart},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

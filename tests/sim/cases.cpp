@@ -62,6 +62,7 @@ const named all[] = {
     CASE(resized_while_it_works),
     CASE(a_worker_that_is_let_go_reads_its_mail),
     CASE(started_again_it_works_again),
+    CASE(wait_idle_over_a_restart),
     CASE(timers_run_once_and_never_early),
     CASE(an_earlier_timer_wakes_the_timekeeper),
     CASE(a_timer_is_cancelled_or_runs),

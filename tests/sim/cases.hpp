@@ -73,6 +73,7 @@ void two_stops_at_once();
 void resized_while_it_works();
 void a_worker_that_is_let_go_reads_its_mail();
 void started_again_it_works_again();
+void wait_idle_over_a_restart();
 
 // timers.cpp
 void timers_run_once_and_never_early();

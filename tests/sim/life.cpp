@@ -397,4 +397,15 @@ void started_again_it_works_again() {
   HOLDS(rt.drain().complete && ran.load(std::memory_order_relaxed) == 1);
 }
 
+// Who waits for rest in one life may still be there in the next.
+void wait_idle_over_a_restart() {
+  weir::runtime rt(with_workers(up_to(2)));
+  HOLDS(rt.submit([] {}));
+  weir::sim::thread b([&] { HOLDS(rt.wait_idle()); });
+  HOLDS(weir::sim::random() % 2 == 0 ? rt.drain().complete : rt.abort().complete);
+  HOLDS(rt.restart());
+  for (int i = 0; i < 2; ++i) HOLDS(rt.submit([] {}));
+  b.join();
+}
+
 }  // namespace cases

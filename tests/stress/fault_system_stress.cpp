@@ -57,6 +57,31 @@ TEST_F(FaultThreads, TheNthOfARuntimeIsAnErrorAndTheOthersEnd) {
   }
 }
 
+// A restart that fails leaves the runtime shut down, with what a former life has used, and the next one succeeds.
+TEST_F(FaultThreads, ARestartThatFailsStaysShutDown) {
+  for (std::size_t n = 1; n <= 3; ++n) {
+    weir::runtime rt(with_workers(3));
+    weir::after(rt, 1us, [] {}).detach();
+    EXPECT_TRUE(rt.blocking([] {}).get());
+    for (int round = 0; round < 2; ++round) {
+      ASSERT_TRUE(rt.drain().complete);
+      {
+        const nth_thread_fails fault(n);
+        const weir::status s = rt.restart();
+        ASSERT_TRUE(!s && s.error().code == weir::errc::failed && s.error().cause != nullptr) << n;
+        EXPECT_TRUE(fault.happened());
+      }
+      EXPECT_FALSE(rt.submit([] {}));
+      EXPECT_FALSE(weir::after(rt, 1us, [] {}).accepted());
+      ASSERT_TRUE(rt.restart());
+      gate rang;
+      weir::after(rt, 1us, [&] { rang.open(); }).detach();
+      EXPECT_TRUE(rang.wait_for(10s));
+      EXPECT_EQ(rt.blocking([] { return 5; }).get().value_or(0), 5);
+    }
+  }
+}
+
 // Spares fail at every place, for once or for good: what lies behind the waiter runs later, each once.
 TEST_F(FaultThreads, ASpareThatCannotBeHadLosesNothing) {
   for (std::size_t n = 1; n <= 4; ++n) {

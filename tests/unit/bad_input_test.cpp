@@ -563,4 +563,38 @@ TEST(BadHandles, ReadingTheWrongSideOfAResultIsNotUndefined) {
   }
 }
 
+// ---- callables of any alignment
+
+template <std::size_t Align>
+void aligned_one() {
+  struct alignas(Align) aligned {
+    int operator()() const { return reinterpret_cast<std::uintptr_t>(this) % Align == 0 ? 1 : 2; }
+  };
+  weir::runtime rt(with_workers(1));
+  std::stop_source source;
+  const weir::strand serial(rt);
+  const weir::limited few(rt, 2, 8);
+  const auto in_time = weir::clock_type::now() + std::chrono::hours(1);
+  std::vector<weir::join_handle<int>> all;
+  all.push_back(rt.spawn(aligned{}));
+  all.push_back(rt.spawn(aligned{}, {.stop = source.get_token()}));
+  all.push_back(rt.spawn(aligned{}, {.start_by = in_time}));
+  all.push_back(rt.spawn(aligned{}, {.stop = source.get_token(), .deadline = in_time}));
+  all.push_back(serial.spawn(aligned{}));
+  all.push_back(few.spawn(aligned{}, {.stop = source.get_token(), .start_by = in_time}));
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto r = all[i].get();
+    if (Align < 8192) ASSERT_EQ(r.value_or(0), 1) << i;
+    else ASSERT_TRUE(!r && r.error().code == errc::failed) << i;
+  }
+  ASSERT_TRUE(rt.wait_idle());
+}
+
+TEST(BadInput, CallablesAreAlignedAndPastFourKilobytesRefused) {
+  aligned_one<64>();
+  aligned_one<2048>();
+  aligned_one<4096>();
+  aligned_one<8192>();
+}
+
 }  // namespace

@@ -4,6 +4,7 @@
 #include <weir/task_group.hpp>
 
 #include <runtime_tools.hpp>
+#include <sanitizers.hpp>
 
 #include <gtest/gtest.h>
 
@@ -456,6 +457,20 @@ TEST(Limited, AGroupsRefusedChildIsItsErrorAndTryRunLeavesItAlone) {
   h.release();
   EXPECT_EQ(code(g.wait()), errc::full);
   EXPECT_EQ(g.errors().size(), 1u);
+}
+
+TEST(Limited, ATaskMayHoldTheLastHandleAndEndBeforeSubmitReturns) {
+  weir::runtime rt(with_workers(2));
+  std::atomic<int> ran{0};
+  const int rounds = sanitized ? 200 : 2000;
+  for (int i = 0; i < rounds; ++i) {
+    auto p = std::make_shared<weir::limited>(rt, 2, 8);
+    weir::limited& l = *p;
+    ASSERT_TRUE(l.submit([&] { ++ran; }));
+    ASSERT_TRUE(l.submit([&ran, p = std::move(p)] { ++ran; }));
+  }
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(ran, 2 * rounds);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // P37: calls that block have threads of their own, bounded, with a bounded queue.
 #include <weir/runtime.hpp>
+#include <weir/strand.hpp>
 #include <weir/task_group.hpp>
 
 #include <child.hpp>
@@ -191,6 +192,32 @@ TEST(Blocking, DrainWaitsForItAndForWhatItSubmits) {
   EXPECT_EQ(code_of(rt.blocking([] {})), errc::stopped);
   const weir::snapshot s = rt.metrics();
   EXPECT_EQ(s.submitted, s.ok + s.failed + s.cancelled + s.stopped);
+}
+
+TEST(Blocking, WhatItCannotSubmitThroughALimitWhileDrainingCostsNoRoom) {
+  weir::runtime rt(with_blocking(1));
+  const weir::limited one(rt, 1, 1);
+  struct cannot_be_copied {
+    cannot_be_copied() = default;
+    cannot_be_copied(const cannot_be_copied&) { throw std::runtime_error("copy"); }
+    void operator()() const {}
+  };
+  gate closing;
+  std::atomic<bool> failed{false};
+  auto h = rt.blocking([&] {
+    closing.wait();
+    const cannot_be_copied f;
+    const weir::status s = one.submit(f);
+    failed = !s && s.error().code == errc::failed;
+  });
+  std::thread drainer([&] { EXPECT_TRUE(rt.drain().complete); });
+  EXPECT_TRUE(eventually([&] { return !rt.submit([] {}); }));
+  closing.open();
+  drainer.join();
+  EXPECT_TRUE(failed);
+  ASSERT_TRUE(rt.restart());
+  EXPECT_TRUE(one.submit([] {})) << "its room is free";
+  EXPECT_TRUE(rt.wait_idle());
 }
 
 TEST(Blocking, DrainsDeadlineStopsTheQueuedAndNamesTheRunning) {

@@ -1,5 +1,8 @@
 // P15 P16: not started in time, and not ended in time. The clock watches, though every worker is busy.
 #include <weir/runtime.hpp>
+#include <weir/task_group.hpp>
+#include <weir/result_stream.hpp>
+#include <weir/strand.hpp>
 #include <weir/timer.hpp>
 
 #include <child.hpp>
@@ -176,6 +179,49 @@ TEST(StartBy, WhatAnExpiredCallableDoesWhenItIsDestroyedMayUseTheRuntime) {
   p->release();
   ASSERT_TRUE(rt.wait_idle());
   EXPECT_EQ(ran, 2);
+}
+
+TEST(StartBy, WhatAnExpiredCallableDoesWhenItIsDestroyedWaitsForNothing) {
+  weir::runtime rt(with_workers(1));
+  struct at_end {
+    std::function<void()> f;
+    explicit at_end(std::function<void()> g) : f(std::move(g)) {}
+    at_end(at_end&& o) noexcept : f(std::exchange(o.f, nullptr)) {}
+    ~at_end() {
+      if (f) f();
+    }
+    void operator()() {}
+  };
+  auto p = std::make_unique<plug>(rt);
+  const weir::limited one(rt, 1, 1, weir::on_full::block);
+  weir::task_group group(rt);
+  weir::result_stream<int> stream(rt);
+  ASSERT_TRUE(one.submit([] {}));
+  group.run([] {});
+  ASSERT_TRUE(stream.submit([] { return 1; }));
+  std::atomic<bool> full{false}, entered{true}, done{false};
+  std::atomic<errc> waited{}, read{};
+  ASSERT_TRUE(rt.submit(at_end([&] {
+    const weir::status s = one.submit([] {});
+    full = !s && s.error().code == errc::full;
+    const weir::status g = group.wait_until(weir::clock_type::now() + 1h);
+    waited = g ? errc{} : g.error().code;
+    if (const auto r = stream.next()) read = *r ? errc{} : r->error().code;
+    try {
+      rt.run([] {});
+    } catch (const std::system_error& e) {
+      entered = e.code() != make_error_code(errc::starved);
+    }
+    done = true;
+  }), start_by(sanitized ? 500ms : 50ms)));
+  EXPECT_TRUE(eventually([&] { return done.load(); })) << "the thread that tells the time waits for nothing";
+  EXPECT_TRUE(full);
+  EXPECT_EQ(waited.load(), errc::starved);
+  EXPECT_EQ(read.load(), errc::starved);
+  EXPECT_FALSE(entered);
+  p->release();
+  EXPECT_TRUE(group.wait());
+  EXPECT_EQ(stream.next().value().value_or(0), 1);
 }
 
 TEST(StartBy, AnExpiredCallableMayBeTheLastToHoldTheRuntime) {

@@ -339,6 +339,27 @@ TEST(ResultStream, DroppingItCancelsAndDoesNotWait) {
   }
 }
 
+TEST(ResultStream, AStopMayDestroyItsLastHandleWithTheTaskThatHoldsIt) {
+  for (int round = 0; round < 20; ++round) {
+    weir::runtime rt(with_workers(1));
+    std::stop_source source;
+    gate begun, go;
+    ASSERT_TRUE(rt.submit([&] {
+      begun.open();
+      go.wait();
+    }));
+    begun.wait();
+    auto s = std::make_shared<weir::result_stream<int>>(rt, weir::stream_options{.stop = source.get_token()});
+    weir::result_stream<int>& stream = *s;
+    ASSERT_TRUE(stream.submit([s] { return 1; }));
+    s.reset();
+    std::thread stopper([&] { source.request_stop(); });
+    go.open();
+    stopper.join();
+    ASSERT_TRUE(rt.wait_idle());
+  }
+}
+
 TEST(ResultStream, CloseEndsItForSubmittersAndForASleepingReader) {
   weir::runtime rt(with_workers(1));
   weir::result_stream<int> s(rt);

@@ -21,6 +21,7 @@ struct admission {
   bool on_worker = false;
   bool capacity_held = true;  // false: a node holds it, and gives it back when it is claimed
   int target = -1;            // >= 0: that worker only, or on_caller
+  bool room_held = true;      // the same of the rooms of the gates that it goes through
 };
 inline constexpr int on_caller = std::numeric_limits<int>::max();  // on_full::caller_runs: enqueue() runs it
 

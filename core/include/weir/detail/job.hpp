@@ -229,8 +229,12 @@ struct boxed_job {
     owner o{callable(j)};
     struct destroyer {
       F* f;
-      ~destroyer() { f->~F(); }
-    } d{o.f};
+      const char* name;
+      ~destroyer() {
+        WEIR_TRY { f->~F(); }
+        WEIR_CATCH_ALL { report_unhandled(nullptr, std::current_exception(), name); }
+      }
+    } d{o.f, name(j)};
     return out = to_task_fn(std::move(*o.f)), true;
   }
   static constexpr job_ops ops{&run, &drop, &extract};

@@ -107,7 +107,7 @@ result<task_node*> submit_node(core* c, gate* via, F&& f, patience p, const task
     return weir::error{errc::failed, std::current_exception(), 1};
   }
   a.tag = 0;
-  a.capacity_held = false;
+  a.capacity_held = a.room_held = false;
   outcome queued;
   if (via == nullptr) {
     const job ticket = node_ticket(*n);

@@ -223,7 +223,10 @@ struct task_node_of final : Base {
     auto& me = self(n);
     node_forget(n);  // first: it waits for a stop callback that may be reading the result
     if ((me.state.load(relaxed) & node_state::phase) == node_state::done) me.s.value.~result<R>();
-    else me.s.callable.~F();
+    else {
+      WEIR_TRY { me.s.callable.~F(); }  // it was refused, and never ran
+      WEIR_CATCH_ALL { report_unhandled(node_owner(n), std::current_exception(), nullptr); }
+    }
     deallocate_task(&me, me.state.load(relaxed));
   }
   static std::exception_ptr unread(task_node& n) noexcept {
