@@ -81,7 +81,7 @@ class timekeeper {
   std::uint64_t random(std::uint64_t most) noexcept;
 
   // ---- life ----
-  void close() noexcept;         // no more tickets; what is due already is dealt with before this returns
+  void close() noexcept;         // no more tickets; what is due already has been taken out when this returns
   template <class F>
   void take_tickets(F f) noexcept {  // f(entry) for each, outside of the lock; after close()
     for (unsigned list = 0; list != timer_wheel::list_count;) {

@@ -23,7 +23,8 @@ class executor_ref {
   /// Fire and forget. The callable is copied or moved in; on refusal it is not touched. options::full decides what a
   /// full runtime does; on a worker it never blocks.
   /// Errors: full, dropped (on_full::discard), stopped, invalid (null callable), expired (a blocked submit waited until start_by), cancelled
-  /// (stop came first), failed (bad_alloc, or the callable's copy or move threw).
+  /// (stop came first), failed (bad_alloc, which a callable of 8192 or more bytes of alignment gets, too; no
+  /// thread to tell the time; or the callable's copy or move threw).
   template <detail::task_callable F>
   status submit(F&& f) const {
     return plain(std::forward<F>(f), detail::patience::by_policy);

@@ -80,7 +80,7 @@ struct options {
   unsigned workers = 0;                       ///< 0: min(affinity mask, cgroup CPU quota over all ancestors), at least 1
   unsigned max_workers = 0;                   ///< > workers: elastic
   std::size_t capacity = 1u << 16;            ///< tasks accepted from outside and not yet started; exact
-  std::size_t max_outstanding = 1u << 22;     ///< accepted tasks, children included; may be overshot by 64 × workers
+  std::size_t max_outstanding = 1u << 22;     ///< accepted tasks, children included; may be overshot by 64 × (workers + 1)
   on_full full = on_full::block;
   pinning pin = pinning::automatic;
   std::chrono::microseconds spin{50};         ///< upper bound of the adaptive spin before parking; 0: park at once

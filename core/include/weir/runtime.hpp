@@ -75,7 +75,8 @@ class runtime {
 
   /// Enters the runtime: runs f on a worker, waits, returns its value or rethrows. Does not count in capacity and goes
   /// ahead of all lanes. Inline on an own worker. While paused it waits. Throws std::system_error(errc::stopped)
-  /// before f starts when the runtime is draining, stopped, or of a forked process's parent.
+  /// before f starts when the runtime is draining, stopped, or of a forked process's parent; errc::starved where the runtime's clock
+  /// runs user code (destructors of expired tasks, stop callbacks of deadlines).
   template <class F>
     requires std::is_invocable_v<F&>
   auto run(F&& f) -> std::invoke_result_t<F&> {

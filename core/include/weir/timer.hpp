@@ -8,7 +8,8 @@
 // its capacity.
 //
 // A pending timer counts in options::max_outstanding, not in capacity. It has been accepted and is unfinished, so wait_idle()
-// waits for it; a series keeps nobody from rest between two of its times. drain() cancels what is not due, abort() hands it out.
+// waits for it; a series keeps nobody from rest between two of its times. drain() cancels what is not due, abort() hands it
+// out; an abort on an own worker, or after a drain has begun, finds it cancelled. A series counts against other timers only.
 //
 // Times are of the steady clock: they do not go on while the machine is suspended. O(1) each, some 100 ns; timing wheel of
 // Varghese and Lauck, SOSP 1987.
