@@ -17,7 +17,6 @@ LAYERS = {
     2: 'split_deque run_queue inject_queue inbox timer_wheel',
     3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list runner room turnstile counter slot_table '
        'crew doors attention mailbox duty leader waiting_line aftermath',
-    4: 'fork_slow',
     # A core and its workers know each other: one layer.
     5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads stop_hub blocking_pool '
        'timekeeper node_conditions',

@@ -4,6 +4,8 @@
 #include "worker.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace weir {
 inline namespace v0 {
@@ -168,12 +170,19 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
   };
   if (dead()) return outcome_of(errc::stopped);
   const std::uint64_t capacity = credits.capacity();
+  const bool may_stay = this_worker == nullptr && this_keeper == nullptr && this_caller.owner == nullptr;  // P13
   for (;;) {
     bool full = n > capacity;
     while (!full) {
       if (!line_.empty()) {
         line_.serve_now(room());
-        if (!line_.empty()) break;  // newcomers do not pass the blocked: none of the room is left
+        if (!line_.empty()) {  // newcomers do not pass the blocked: none of the pool's room is left
+          if (may_stay && p != patience::never && opts.full == on_full::block) break;
+          const std::uint64_t starts = started_sum(), returns = credits.returns();
+          recall_all();  // nor may a lease have some, if `full` is the answer
+          if (started_sum() == starts && credits.returns() == returns) break;
+          continue;
+        }
       }
       const std::uint64_t starts = started_sum(), returns = credits.returns();
       if (l.credits.draw(credits, n, n == 1 ? in_advance() : n, n, started)) {
@@ -188,7 +197,6 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
       full = started_sum() == starts && credits.returns() == returns;
     }
     if (p == patience::never || n > capacity) return refuse(errc::full);
-    const bool may_stay = this_worker == nullptr && this_keeper == nullptr && this_caller.owner == nullptr;  // P13
     switch (opts.full) {
       case on_full::block: return may_stay ? wait_for_room(l, o) : refuse(errc::full);
       case on_full::caller_runs:
@@ -247,33 +255,46 @@ void core::put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcep
 }
 
 // The oldest in the lane's queue that holds a credit ends as dropped. False: there is none. What a worker has claimed is no longer
-// there; under this policy it claims one at a time, and starts it.
+// there; under this policy it claims one at a time, and starts it. The caller holds the core, which the callable's end may let go of.
 bool core::drop_oldest(lease& from, lane l) noexcept {
   inject_queue& q = lanes[static_cast<std::size_t>(l)];
   inject_queue::producer* const own = producer_of(from, l);
   if (own == nullptr) return false;
-  for (std::size_t left = q.size() + 1; left != 0; --left) {
+  // What is passed over is put back at the end: before that, it would be found again ahead of what others have queued.
+  job passed[256];
+  std::size_t kept = 0;
+  bool found = false;
+  for (std::size_t left = q.size() + 1; left != 0 && kept != std::size(passed) && !found; --left) {
     job j;
-    if (q.take(&j, 1) == 0) return false;
+    if (q.take(&j, 1) == 0) break;
     if (is_sweep_marker(j)) continue;
     if (ticket_is_stale(j)) {
       j.ops().run(j);
-      continue;
+    } else if (is_turn(j) || !holds_credit(j)) {  // a strand's turn is no task; what a task submitted holds no credit
+      passed[kept++] = j;
+    } else {
+      const bool counts_itself = is_ticket(j);
+      if (j.counted()) started_elsewhere.add();
+      {
+        // What the callable does when it is destroyed it does as a task of this runtime: it waits for no rest, and ends no runtime.
+        const caller_run before = std::exchange(this_caller, {this, nullptr});
+        j.ops().drop(j, errc::dropped);
+        this_caller = before;
+      }
+      if (!counts_itself) ended_elsewhere[outcome_of(errc::dropped)].add();
+      found = true;
     }
-    if (is_turn(j) || !holds_credit(j)) {  // a strand's turn is no task; what a task submitted holds no credit
-      put_back(*own, q, j);
-      published(l);
-      continue;
-    }
-    const bool counts_itself = is_ticket(j);
-    if (j.counted()) started_elsewhere.add();
-    j.ops().drop(j, errc::dropped);
-    if (!counts_itself) ended_elsewhere[outcome_of(errc::dropped)].add();
+  }
+  for (std::size_t i = 0; i < kept; ++i) put_back(*own, q, passed[i]);
+  if (kept != 0) {
+    published(l);
+    look_late();
+  }
+  if (found) {
     tell_blocked();
     tell_if_asked();
-    return true;
   }
-  return false;
+  return found;
 }
 
 void core::recall_all() noexcept {

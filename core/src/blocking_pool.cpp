@@ -35,7 +35,11 @@ void run_one(core& c, job& j) noexcept {
 }
 }  // namespace
 
-int blocking_pool::start() noexcept {
+blocking_pool::former_thread::~former_thread() {
+  if (was) thread_join(*was);
+}
+
+int blocking_pool::start(former_thread& gone) noexcept {
   side_thread* s = nullptr;
   for (auto& old : sides_)
     if (!old->alive) {
@@ -52,7 +56,7 @@ int blocking_pool::start() noexcept {
     }
   }
   WEIR_CATCH_ALL { return ENOMEM; }
-  if (std::exchange(s->joinable, false)) thread_join(s->thread);  // it has left the lock for good
+  if (std::exchange(s->joinable, false)) gone.was = s->thread;
   char tail[12], name[16];
   const int n = std::snprintf(tail, sizeof tail, "/b%zu", static_cast<std::size_t>(std::find_if(sides_.begin(), sides_.end(),
                                                               [&](auto& p) { return p.get() == s; }) - sides_.begin()));
@@ -133,7 +137,12 @@ bool blocking_pool::any_waits() const noexcept {
   return queued() != 0;
 }
 
-bool blocking_pool::all_wait() const noexcept { return waits_.load(relaxed) >= core_.opts.max_blocking; }
+bool blocking_pool::all_wait() noexcept {
+  if (waits_.load(relaxed) >= core_.opts.max_blocking) return true;
+  former_thread gone;
+  const std::lock_guard lock(mutex_);
+  return waits_.load(relaxed) >= threads_ && queued() != 0 && start(gone) != 0;  // there will be no other thread
+}
 
 // Stale tickets give their places back. What they keep, the exception of a failed attempt perhaps, goes outside of the lock.
 void blocking_pool::sweep(std::unique_lock<mutex>& lock) noexcept {
@@ -162,16 +171,21 @@ side_thread* blocking_pool::to_wake() noexcept {
 }
 
 status blocking_pool::admit() noexcept {
+  former_thread gone;
   std::unique_lock lock(mutex_);
-  if (queued() + promised_ >= core_.opts.blocking_capacity) {
+  // As many run as may run, and the rest waits. A thread that is not there yet has its task already.
+  const auto full = [this] {
+    return queued() + promised_ + (threads_ - looking_) >= std::size_t{core_.opts.max_blocking} + core_.opts.blocking_capacity;
+  };
+  if (full()) {
     sweep(lock);
-    if (queued() + promised_ >= core_.opts.blocking_capacity) return rejected_.add(), status(errc::full);
+    if (full()) return rejected_.add(), status(errc::full);
   }
   if (leaving_) return errc::stopped;
   WEIR_TRY { make_room(); }
   WEIR_CATCH_ALL { return unrun_error(errc::failed); }
   if (looking_ <= queued() + promised_ && threads_ < core_.opts.max_blocking)
-    if (const int e = start(); e != 0 && threads_ == 0) return system_failure(e, "weir: cannot start a blocking thread");
+    if (const int e = start(gone); e != 0 && threads_ == 0) return system_failure(e, "weir: cannot start a blocking thread");
   ++promised_;
   return {};
 }
@@ -194,11 +208,12 @@ void blocking_pool::put(const job& ticket) noexcept {
 
 bool blocking_pool::put_again(const job& ticket) noexcept {
   side_thread* sleeper = nullptr;
+  former_thread gone;
   {
     const std::lock_guard lock(mutex_);
     WEIR_TRY { make_room(); }
     WEIR_CATCH_ALL { return false; }
-    if (looking_ <= queued() + promised_ && threads_ < core_.opts.max_blocking && start() != 0 && threads_ == 0) return false;
+    if (looking_ <= queued() + promised_ && threads_ < core_.opts.max_blocking && start(gone) != 0 && threads_ == 0) return false;
     waiting_.push_back(ticket);
     sleeper = to_wake();
   }
@@ -248,7 +263,7 @@ std::size_t blocking_pool::busy() const noexcept {
 
 // What a task of this runtime asks for is still run while it drains.
 status core::admit_beside() noexcept {
-  const bool child = worker::current_of(*this) != nullptr || (this_side != nullptr && &this_side->owner == this);
+  const bool child = worker::current_of(*this) != nullptr || (this_side != nullptr && &this_side->owner == this) || this_caller.owner == this;
   const bool in = doors_.enter();
   status s = in || (child && !halted()) ? side.admit() : status(errc::stopped);
   if (!s) undo_entry();
@@ -257,7 +272,8 @@ status core::admit_beside() noexcept {
 
 // unadmit() takes them back through the lease, which is as good.
 bool core::admit_children_beside(std::size_t n) noexcept {
-  if (this_side == nullptr || &this_side->owner != this || halted()) return false;
+  const bool child = (this_side != nullptr && &this_side->owner == this) || this_caller.owner == this;
+  if (!child || halted()) return false;
   for (; n != 0; --n) static_cast<void>(doors_.enter());
   return true;
 }

@@ -24,6 +24,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include <pthread.h>
@@ -74,10 +75,10 @@ class blocking_pool {
    private:
     blocking_pool& pool_;
   };
-  bool all_wait() const noexcept;
+  bool all_wait() noexcept;
   template <class F>
   void each_running(F f) const {  // f(side_thread&), ended ones included
-    for (std::size_t i = 0, e = made_.load(acquire); i < e; ++i) f(*sides_[i]);  // [side] ← start
+    for (std::size_t i = 0, e = made_.load(acquire); i < e; ++i) f(*sides_.data()[i]);  // [side] ← start
   }
   void stop(bool join) noexcept;  // the threads end as soon as they have nothing to do
   void reopen() noexcept;         // after stop(true)
@@ -89,7 +90,12 @@ class blocking_pool {
   friend class diagnosis;
   static void* main(void* side) noexcept;
   void run(side_thread& me) noexcept;
-  int start() noexcept;           // under the lock; 0 or an errno
+  // A thread that went, whose place another has taken: joined outside of the lock, for its thread_local destructors are the user's.
+  struct former_thread {
+    std::optional<pthread_t> was;
+    ~former_thread();
+  };
+  int start(former_thread& gone) noexcept;  // under the lock; 0 or an errno
   void sweep(std::unique_lock<mutex>& lock) noexcept;
   void make_room();               // under the lock
   bool pop(job& out) noexcept;    // under the lock

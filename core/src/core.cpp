@@ -59,6 +59,7 @@ std::uint64_t core::ended_sum() const noexcept {
 
 snapshot core::metrics() const {
   snapshot s;
+  if (dead()) return s;  // in a forked child a lock may be held by a thread that is not there
   const auto of = [&](errc e) { return ended_sum(outcome_of(e)); };
   s.ok = ended_sum(outcome_ok);
   s.failed = of(errc::failed);

@@ -132,6 +132,7 @@ class core {
   outcome settle(lease& l, const task_options* opts, patience p, admission& a) noexcept;  // after try_use() said no
   outcome run_on_caller(job j) noexcept;
   bool drop_oldest(lease& from, lane l) noexcept;
+  void look_late() noexcept;
   inject_queue::producer* producer_of(lease& l, lane prio) noexcept;
   void put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcept;
   void sweep(lease& l) noexcept;     // takes stale tickets out of the caller's own sub-queues

@@ -176,19 +176,16 @@ void gate_unadmit(gate& base, const admission& a, std::size_t n) noexcept {
 
 bool gate_state::push(gate_entry* const* all, std::size_t n) noexcept {
   for (std::size_t i = 1; i < n; ++i) all[i]->next.store(all[i - 1], relaxed);
-  // Where turns run that this call has not started, one may take an entry that holds the last handle, and end, before the call is
-  // over. Of a strand no turn runs when it has to start one, and after that it does not look at itself.
+  // A turn that runs already, or a shutdown, may take an entry that holds the last handle, and end it, before the call is over.
   struct hold {
-    gate_state* g;
-    ~hold() {
-      if (g != nullptr) g->drop_ref();
-    }
-  } const until_the_end{queue_.most() != 1 || parent != nullptr ? this : nullptr};
-  if (until_the_end.g != nullptr) add_ref();
+    gate_state& g;
+    ~hold() { g.drop_ref(); }
+  } const until_the_end{*this};
+  add_ref();
   for (unsigned turns = queue_.push(*all[n - 1], *all[0]); turns != 0; --turns) {
     add_ref();
     if (post_turn()) continue;
-    drop_ref();  // never the last one: the caller's executor holds another
+    drop_ref();  // never the last one
     return without_memory(turns, all, n);
   }
   return true;

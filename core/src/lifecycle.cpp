@@ -146,7 +146,7 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
       job j = node_ticket(node_of(e), true);
       deal_with(j);
     });
-    side.take_all([&](job& j) { deal_with(j); });
+    side.take_all([&](job& j) { deal_with(j), more = true; });
     job batch[32];
     for (inject_queue* q : {&lanes[0], &lanes[1], &lanes[2], &local})
       while (!q->empty())

@@ -52,9 +52,10 @@ class stream_state final : public stream_target, public dependant {
   struct on_stop {
     stream_state* s;
     void operator()() const noexcept {  // a child that it destroys may have had the last handle of the stream
-      s->add_ref();
-      s->cancel();
-      s->drop_ref();
+      stream_state* const it = s;  // which then destroys this callback
+      it->add_ref();
+      it->cancel();
+      it->drop_ref();
     }
   };
   ~stream_state() override {
@@ -140,7 +141,7 @@ outcome stream_state::begin(admission& a) noexcept {
     o = enter(room_, *owner, policy_of(*owner, via), &stops, patience::by_policy, 1);
   }
   if (o != outcome_ok) return o;
-  o = via == nullptr ? admit(*owner, nullptr, patience::by_policy, a) : gate_admit(*via, nullptr, patience::by_policy, a);
+  o = via == nullptr ? admit(*owner, nullptr, patience::elsewhere, a) : gate_admit(*via, nullptr, patience::by_policy, a);
   if (o == outcome_ok) {
     const std::lock_guard lock(mutex_);
     if (!closed_ && !cancelled_) return ++outstanding_, outcome_ok;

@@ -12,10 +12,20 @@ namespace {
 // No credit at hand. What a task of the blocking pool submits is its child, and is still taken while the runtime drains. Out of line,
 // for submit() needs neither registers nor a frame for it (gate/submit).
 WEIR_NOINLINE outcome admit_slowly(core& c, lease& l, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
+  const bool drops = c.opts.full == on_full::drop_oldest;
+  const std::uint64_t rejected = l.rejected.get();
+  if (drops) c.acquire_ref();  // a callable that is dropped may be the last to hold the runtime
+  struct hold {
+    core* c;
+    ~hold() {
+      if (c != nullptr) c->release_ref();
+    }
+  } const until_the_end{drops ? &c : nullptr};
   const outcome out = n == 1 ? c.settle(l, o, p, a) : c.admit_outside(l, o, p, n, a);
   if (out != outcome_of(errc::stopped) || !c.admit_children_beside(n)) return out;
   a.tag = 0;
   a.capacity_held = false;
+  l.rejected.sub(l.rejected.get() - rejected);  // it was counted, and is taken after all
   return outcome_ok;
 }
 WEIR_NOINLINE outcome submit_slowly(core& c, lease& l, const job& j, patience p) noexcept {
@@ -235,12 +245,17 @@ bool core::post(const job& j, lane prio, int target) noexcept {
     o = enqueue(*this, a, &j, 1);
   }
   if (o != outcome_ok) return false;
+  look_late();
+  return true;
+}
+
+// After something was queued that a shutdown's last look may have missed.
+void core::look_late() noexcept {
   const auto has_stopped = [this] { return stopped(); };
   if (aftermath_.came_late(has_stopped)) [[unlikely]] {
     std::unique_lock life(life_mutex_);
     aftermath_.late(life, shutdown_, has_stopped, [this] { stop_leftovers(); });
   }
-  return true;
 }
 
 bool core::wake_one(bool for_forks) noexcept {

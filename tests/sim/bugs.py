@@ -101,14 +101,17 @@ BUGS = {
          'if (weir_sim_bug == 31 ? doors_.closed() || (static_cast<void>(doors_.enter()), false) : !doors_.enter())\n'
          '          return undo_entry(), refuse(errc::stopped);  // from here'),
     32: ('a task that is dropped and keeps its room', 'admission.cpp', 1,
-         'if (j.counted()) started_elsewhere.add();\n    j.ops().drop(j, errc::dropped);',
-         'if (j.counted() && weir_sim_bug != 32) started_elsewhere.add();\n    j.ops().drop(j, errc::dropped);'),
+         'if (j.counted()) started_elsewhere.add();\n      {',
+         'if (j.counted() && weir_sim_bug != 32) started_elsewhere.add();\n      {'),
     33: ('a discarded task that never ends', 'admission.cpp', 1,
          '        ended_elsewhere[outcome_of(errc::dropped)].add();\n        tell_if_asked();\n        return',
          '        if (weir_sim_bug != 33) ended_elsewhere[outcome_of(errc::dropped)].add();\n        tell_if_asked();\n        return'),
     34: ('a restart that takes away the mark of those who wait for rest', 'threads.cpp', 1,
          'attention_.lower(~(attention::blocked | attention::quiesce));',
          'attention_.lower(~(attention::blocked | (weir_sim_bug != 34 ? attention::quiesce : 0u)));'),
+    35: ('a submitter that does not hold the strand that it calls', 'gate_state.cpp', 1,
+         '    ~hold() { g.drop_ref(); }\n  } const until_the_end{*this};\n  add_ref();',
+         '    ~hold() { if (weir_sim_bug != 35) g.drop_ref(); }\n  } const until_the_end{*this};\n  if (weir_sim_bug != 35) add_ref();'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -56,6 +56,7 @@ const mistake mistakes[] = {
     {27, "ASubmitterThatArmsATaskThatWaitsAgain", &cases::a_retry_may_be_faster_than_its_submitter},
     {30, "AThreadThatGoesAlthoughSomebodyCountsOnIt", &cases::a_blocking_thread_that_goes_is_not_counted_on},
     {34, "ARestartThatTakesAwayTheMarkOfThoseWhoWaitForRest", &cases::wait_idle_over_a_restart},
+    {35, "ASubmitterThatDoesNotHoldTheStrandThatItCalls", &cases::a_task_holds_the_last_of_its_strand},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

@@ -38,6 +38,7 @@ const named all[] = {
     CASE(a_stop_token_ends_what_has_not_begun),
     CASE(a_strand_is_serial),
     CASE(a_strand_against_a_shutdown),
+    CASE(a_task_holds_the_last_of_its_strand),
     CASE(a_limit_uses_all_its_places),
     CASE(room_in_a_limit_is_not_slept_over),
     CASE(a_stream_hands_out_each_result_once),

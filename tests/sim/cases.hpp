@@ -47,6 +47,7 @@ void a_stop_token_ends_what_has_not_begun();
 // serial.cpp
 void a_strand_is_serial();
 void a_strand_against_a_shutdown();
+void a_task_holds_the_last_of_its_strand();
 void a_limit_uses_all_its_places();
 void room_in_a_limit_is_not_slept_over();
 void a_stream_hands_out_each_result_once();

@@ -2,6 +2,7 @@
 #include "cases.hpp"
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <vector>
@@ -99,6 +100,25 @@ void a_strand_against_a_shutdown() {
   HOLDS(m.submitted == m.ok + m.stopped);
   HOLDS(m.ok == static_cast<std::uint64_t>(ran.load(rlx)));
   HOLDS(!aborts || m.stopped == static_cast<std::uint64_t>(sunk.load(rlx)));
+}
+
+// It may end, by a turn or by a shutdown, while its submitter is still in the call.
+void a_task_holds_the_last_of_its_strand() {
+  weir::runtime rt(with_workers(up_to(2)));
+  weir::sim::thread a([&] {
+    for (int i = 0; i < 2; ++i) {
+      auto s = std::make_shared<weir::strand>(rt);
+      weir::strand& strand = *s;
+      const weir::status said = strand.submit([s = std::move(s)] {});
+      HOLDS(said || said.error().code == weir::errc::stopped);
+    }
+    auto l = std::make_shared<weir::limited>(rt, 2, 8);
+    weir::limited& limited = *l;
+    static_cast<void>(limited.submit([] {}));
+    static_cast<void>(limited.submit([l = std::move(l)] {}));
+  });
+  if (weir::sim::random() % 2 == 0) HOLDS(rt.abort([](weir::task_fn&&) {}).complete);
+  a.join();
 }
 
 void a_limit_uses_all_its_places() {

@@ -1,4 +1,5 @@
 // P6 P7 P8 P10: what becomes of a task, and of those before it, when a full runtime runs it on the caller, drops the oldest or discards.
+#include <weir/result_stream.hpp>
 #include <weir/runtime.hpp>
 #include <weir/strand.hpp>
 #include <weir/task_group.hpp>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -273,6 +275,37 @@ TEST(CallerRuns, ItMayShutTheRuntimeDownOrDestroyIt) {
 
 // ---- P7
 
+TEST(CallerRuns, AStreamsTaskIsRejected) {
+  full_runtime f(bounded(1, 1, on_full::caller_runs));
+  weir::result_stream<int> s(f.rt);
+  EXPECT_EQ(code(s.submit([] { return 1; })), errc::full);
+  f.p.release();
+  ASSERT_TRUE(f.rt.wait_idle());
+  ASSERT_TRUE(s.submit([] { return 2; }));
+  EXPECT_EQ(s.next()->value_or(0), 2);
+}
+
+TEST(CallerRuns, WhatItSubmitsWhileTheRuntimeDrainsIsStillRun) {
+  full_runtime f(bounded(1, 1, on_full::caller_runs));
+  std::atomic<bool> accepted{false}, child{false};
+  std::thread drainer;
+  ASSERT_TRUE(f.rt.submit([&] {
+    drainer = std::thread([&] { EXPECT_TRUE(f.rt.drain().complete); });
+    EXPECT_TRUE(eventually([&] {
+      bool closed = false;
+      std::thread([&] { closed = code(f.rt.try_submit([] {})) == errc::stopped; }).join();
+      return closed;
+    }));
+    accepted = f.rt.submit([&] { child = true; }).has_value();
+  }));
+  f.p.release();
+  drainer.join();
+  EXPECT_TRUE(accepted);
+  EXPECT_TRUE(child);
+  const weir::snapshot m = f.rt.metrics();
+  EXPECT_EQ(m.submitted, m.ok);
+}
+
 TEST(DropOldest, DropsTheOldestOfAllOneForEach) {
   constexpr std::size_t capacity = 5, more = 12;
   full_runtime f(bounded(1, capacity, on_full::drop_oldest));
@@ -364,6 +397,49 @@ TEST(DropOldest, PassesOverWhatWasCancelled) {
   EXPECT_EQ(fourth.get().value_or(0), 4);
   EXPECT_EQ(fifth.get().value_or(0), 5);
   EXPECT_EQ(code(std::move(first)), errc::cancelled);
+}
+
+TEST(DropOldest, BehindAStrandsTurnToo) {
+  weir::runtime rt(bounded(1, 4, on_full::drop_oldest));
+  rt.pause();
+  std::atomic<int> ran{0};
+  gate submitted, leave;
+  std::thread other([&] {
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(rt.submit([&] { ++ran; }));
+    submitted.open();
+    leave.wait();
+  });
+  submitted.wait();
+  weir::strand s(rt);
+  EXPECT_TRUE(s.submit([&] { ++ran; }));  // its turn lies in this thread's part of the queue, which is looked at first
+  EXPECT_EQ(code(rt.submit([&] { ++ran; })), errc{}) << "the other thread's three may be dropped";
+  rt.resume();
+  ASSERT_TRUE(rt.wait_idle());
+  leave.open();
+  other.join();
+  EXPECT_EQ(ran, 4);
+  EXPECT_EQ(rt.metrics().dropped, 1u);
+}
+
+TEST(DropOldest, WhatTheCallableDoesWhenItIsDestroyedWaitsForNoRest) {
+  weir::runtime rt(bounded(1, 1, on_full::drop_oldest));
+  plug p(rt);
+  struct at_end {
+    std::function<void()> f;
+    explicit at_end(std::function<void()> g) : f(std::move(g)) {}
+    at_end(at_end&& o) noexcept : f(std::exchange(o.f, nullptr)) {}
+    ~at_end() {
+      if (f) f();
+    }
+    void operator()() {}
+  };
+  std::optional<bool> rest;
+  ASSERT_TRUE(rt.submit(at_end([&] { rest = rt.wait_idle(); })));
+  ASSERT_TRUE(rt.submit([] {}));
+  ASSERT_TRUE(rest.has_value()) << "it was dropped";
+  EXPECT_FALSE(*rest);
+  p.release();
+  ASSERT_TRUE(rt.wait_idle());
 }
 
 TEST(DropOldest, NoTaskThatHasStarted) {

@@ -30,7 +30,8 @@ enum class lane : std::uint8_t { high, normal, low };
 ///                thread. full if there is none; those in strands and limits, and those bound to a worker, are not taken. Workers claim
 ///                tasks one by one, so throughput is lower than with the others.
 ///   discard      the new task ends as `dropped`: that is the answer, and the callable is not touched
-/// On a worker, and in a task that caller_runs runs, `block` and `caller_runs` become `reject`.
+/// On a worker, on the thread that tells the time, and in a task that caller_runs runs, `block` and `caller_runs` become `reject`; in a
+/// task of blocking(), and for a result_stream, only caller_runs does.
 enum class on_full : std::uint8_t { block, reject, caller_runs, drop_oldest, discard };
 
 /// automatic: one worker is pinned to each allowed core. No pinning under a fractional CPU quota, when the number of
@@ -80,7 +81,7 @@ struct options {
   unsigned workers = 0;                       ///< 0: min(affinity mask, cgroup CPU quota over all ancestors), at least 1
   unsigned max_workers = 0;                   ///< > workers: elastic
   std::size_t capacity = 1u << 16;            ///< tasks accepted from outside and not yet started; exact
-  std::size_t max_outstanding = 1u << 22;     ///< accepted tasks, children included; may be overshot by 64 × (workers + 1)
+  std::size_t max_outstanding = 1u << 22;     ///< accepted tasks, children included; may be overshot by 64 × (workers + 1); not for blocking()
   on_full full = on_full::block;
   pinning pin = pinning::automatic;
   std::chrono::microseconds spin{50};         ///< upper bound of the adaptive spin before parking; 0: park at once
@@ -88,7 +89,7 @@ struct options {
   unsigned max_spares = 64;                   ///< threads that may stand in for workers parked in a wait
   unsigned max_blocking = 64;                 ///< threads for blocking(), made when they are needed; 1 to 65536
   std::size_t blocking_capacity = 1024;       ///< calls that wait for one of them
-  std::size_t stack_size = 0;                 ///< bytes of a worker's stack; 0: the system's default
+  std::size_t stack_size = 0;                 ///< bytes of each thread's stack; 0: the system's default
   std::chrono::microseconds codel_target{0};  ///< 0: off
   std::chrono::microseconds stall_after{0};   ///< 0: off
   std::pmr::memory_resource* memory = nullptr;  ///< jobs and frames, not the inject queue's blocks; null: new/delete

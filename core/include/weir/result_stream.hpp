@@ -144,7 +144,8 @@ class result_stream {
   }
 
   /// Waits for the next result. Empty when there will be none: the stream was closed or cancelled, or its runtime was shut
-  /// down, and each result has been handed out. errc::starved: waiting here could never end (see strand); the stream goes on.
+  /// down, and each result has been handed out. errc::starved: waiting here could never end (see strand; or this
+  /// thread tells the runtime's time); the stream goes on.
   /// In a forked child errc::stopped once, then empty.
   std::optional<result<T>> next() { return next_until(time_point::max()); }
   /// The same with a limit: a result of errc::timeout, and the stream goes on.

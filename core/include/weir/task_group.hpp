@@ -96,7 +96,7 @@ struct group_node_of final : group_node {
 /// The destructor cancels and waits, so children may refer to what outlives the group. On a worker a wait runs the
 /// group's own unstarted children and nothing else. After wait() the group is clean and can be used again.
 /// Over a strand or limited the children keep its rules: no wait runs them in place, and one in a task that holds the place
-/// which they would need answers errc::starved.
+/// which they would need answers errc::starved; so does a wait on the thread that tells the runtime's time.
 /// Thread safety: run, try_run, cancel, set_limit and token from any thread; wait from one thread at a time, and the
 /// destructor after all of them.
 class task_group {
