@@ -1,6 +1,7 @@
 // What a thread that runs tasks shows of them to others: workers, and the threads of the blocking pool. Layer 3.
 #pragma once
 
+#include "futex.hpp"
 #include "running_list.hpp"
 
 #include <weir/detail/task_node.hpp>
