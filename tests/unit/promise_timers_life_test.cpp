@@ -187,14 +187,22 @@ TEST(Timers, OfAForkedChildsParentAreInert) {
               check(refused_with(weir::every(rt, 1ms, [] {}), errc::stopped), "every answers stopped");
               check(!soon.cancel(), "cancel is false");
               pending.reset();
-              weir::runtime fresh(with_workers(1));
-              gate done;
-              auto t = weir::after(fresh, 1ms, [&] { done.open(); });
-              check(done.wait_for(10s), "a new runtime tells the time");
             }),
             "");
   EXPECT_TRUE(eventually([&] { return ran == 1; })) << "the parent goes on";
   EXPECT_TRUE(pending->cancel());
+}
+
+TEST(Timers, OfANewRuntimeInAForkedChildRun) {
+  weir::runtime rt(with_workers(1));
+  auto pending = weir::after(rt, 1h, [] {});
+  EXPECT_EQ(in_child([](child_checks& check) {
+              weir::runtime fresh(with_workers(1));
+              gate done;
+              auto t = weir::after(fresh, 1ms, [&] { done.open(); });
+              check(done.wait_for(10s), "it tells the time");
+            }),
+            "");
 }
 
 // ---- P29: no thread to tell the time
