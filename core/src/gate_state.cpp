@@ -59,6 +59,10 @@ constexpr bool power_of_two(unsigned n) noexcept { return (n & (n - 1)) == 0; }
 }  // namespace
 
 bool is_turn(const job& j) noexcept { return &j.ops() == &turn_ops || &j.ops() == &nested_turn_ops; }
+gate_state& gate_of_turn(const job& j) noexcept {
+  if (&j.ops() == &turn_ops) return *static_cast<gate_state*>(j.pointer());
+  return *static_cast<turn_entry*>(static_cast<gate_entry*>(j.pointer()))->of;
+}
 void end_turn(job& j) noexcept { take_turn(j).end_turn(); }
 
 // ---- life ----

@@ -100,6 +100,7 @@ outcome enter(room<os_atomics>& r, core& c, on_full full, const task_options* o,
 on_full policy_of(const core& c, const gate* via) noexcept;
 
 bool is_turn(const job& j) noexcept;
+gate_state& gate_of_turn(const job& j) noexcept;
 void end_turn(job& j) noexcept;  // taken out of a queue by a shutdown: what waits in its gate is for the caller
 
 // While it lives, the worker sleeps until over(what), which is about something that goes through `via`.

@@ -116,9 +116,12 @@ void core::request_stop() noexcept {
 
 // Takes every unstarted job out of every queue: to the sink, or completed with `stopped`. Runs while workers are halted.
 void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept {
-  const auto deal_with = [&](job& j) {
+  const auto deal_with = [&](auto& again, job& j) -> void {
     if (is_sweep_marker(j)) return;
-    if (is_turn(j)) return end_turn(j);  // what waits in its gate is taken out with the gates
+    if (is_turn(j)) {  // it may be the last that holds its gate: what waits there is taken out first
+      for (job behind; gate_of_turn(j).take_unstarted(behind);) again(again, behind);
+      return end_turn(j);
+    }
     const bool ticket = is_ticket(j);
     if (j.counted()) started_elsewhere.add();
     if (sink == nullptr || !*sink || thrown) {
@@ -139,29 +142,29 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
   while (more) {
     more = false;
     for_each_dependant([&](dependant& d) {
-      for (job j; d.take_unstarted(j); more = true) deal_with(j);
+      for (job j; d.take_unstarted(j); more = true) deal_with(deal_with, j);
     });
     time.take_tickets([&](timer_entry& e) {
       if (due::kind_of(e) == due::retry) return node_drop_waiting(e);  // it was started, and ends with its last error
       job j = node_ticket(node_of(e), true);
-      deal_with(j);
+      deal_with(deal_with, j);
     });
-    side.take_all([&](job& j) { deal_with(j), more = true; });
+    side.take_all([&](job& j) { deal_with(deal_with, j), more = true; });
     job batch[32];
     for (inject_queue* q : {&lanes[0], &lanes[1], &lanes[2], &local})
       while (!q->empty())
-        for (std::size_t n = q->take(batch, 32), i = 0; i < n; ++i, more = true) deal_with(batch[i]);
+        for (std::size_t n = q->take(batch, 32), i = 0; i < n; ++i, more = true) deal_with(deal_with, batch[i]);
     for (unsigned i = 0, e = slot_count(); i < e; ++i) {
       worker& w = *slot(i);
       for (job j; w.claimed.visible();) {
         steal_outcome o = w.claimed.steal(j);
         if (o == steal_outcome::empty && os_atomics::asymmetric()) o = w.claimed.force(j);
-        if (o == steal_outcome::stolen) deal_with(j), more = true;
+        if (o == steal_outcome::stolen) deal_with(deal_with, j), more = true;
         else if (!os_atomics::asymmetric()) break;  // its worker hands it back: it is halted
       }
       for (job j; w.mail.take_anyhow(j); more = true) {
         letters_.gone();
-        deal_with(j);
+        deal_with(deal_with, j);
       }
     }
   }
