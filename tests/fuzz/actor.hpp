@@ -33,7 +33,7 @@ std::optional<handle> lend(weir::executor_ref to, world& w, std::uint32_t recipe
   const unsigned id = w.all.open(kind::spawned, false);
   if (id == books::none) return std::nullopt;
   F f{&w, id, recipe};
-  handle out{o == nullptr ? to.spawn(std::move(f)) : to.spawn(std::move(f), *o), id};
+  handle out{o == nullptr ? to.spawn(std::move(f)) : to.spawn(std::move(f), *o), id, o == nullptr ? weir::time_point::max() : o->deadline};
   if (!f.whole()) {
     w.all[id].accepted = true;
     return out;

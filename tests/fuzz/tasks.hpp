@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 struct handle {
   weir::join_handle<int> h;
   unsigned id;
+  weir::time_point deadline = weir::time_point::max();  // of its task
 };
 
 /// The runtime's memory: counts what is out, and fails each nth time where an input asks for that.

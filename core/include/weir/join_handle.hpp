@@ -38,6 +38,8 @@ class [[nodiscard]] join_handle {
   /// Waits for the end and takes the result; the handle is empty afterwards (errc::invalid from then on). On a worker
   /// an unstarted task runs in place; otherwise the worker runs nothing but the task's descendants while it waits.
   /// errc::starved: waiting here could never end; the handle stays valid. errc::stopped at once in a forked child.
+  /// errc::timeout, once, when the deadline in the task's options passes before its end: the handle stays valid, and the next
+  /// call waits for the end.
   result<T> get() { return get_until(time_point::max()); }
   /// The same with a limit: errc::timeout leaves the handle valid.
   result<T> get_until(time_point until) {

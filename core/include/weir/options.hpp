@@ -36,6 +36,9 @@ enum class on_full : std::uint8_t { block, reject, caller_runs, drop_oldest, dis
 
 /// automatic: one worker is pinned to each allowed core. No pinning under a fractional CPU quota, when the number of
 /// workers differs from the number of allowed cores, or in a second runtime of one process. The caller is never pinned.
+/// Threads that are not pinned get the CPUs that were allowed to whoever made the runtime, whichever thread makes them start. If the
+/// process's affinity is changed later (taskset -ap), threads that run follow, pinned ones included; threads that start after that
+/// (stand-ins, a larger resize, a restart, the first timer, blocking calls) do not: a cpuset cgroup binds those, too.
 enum class pinning : std::uint8_t { automatic, none, core };
 
 /// A task that throws runs again, with the same callable, after a wait that is uniform over 0 … min(cap, base · 2^n), n from 0:
