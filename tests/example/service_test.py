@@ -36,12 +36,29 @@ end
 
 class Service:
     def __init__(self, *options):
-        self.process = subprocess.Popen([SERVICE, '--port', '0', *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.errors = tempfile.NamedTemporaryFile()  # no pipe: a sanitizer's report may be longer than one holds
+        self.process = subprocess.Popen([SERVICE, '--port', '0', *options], stdout=subprocess.PIPE, stderr=self.errors, text=True)
         first = self.process.stdout.readline()
         found = re.match(r'listening on 127\.0\.0\.1:(\d+)$', first.strip())
         if not found:
-            raise AssertionError(f'it says {first!r} and {self.process.communicate(timeout=LIMIT)}')
+            raise AssertionError(f'it says {first!r}; {self.gone()}')
         self.port = int(found[1])
+
+    def said(self):
+        """What it has written to stderr so far."""
+        with open(self.errors.name) as f:  # the server writes at the place of its own handle
+            return f.read()
+
+    def gone(self):
+        """Of a server that is ending, or has ended, although nobody told it to."""
+        out, _ = self.process.communicate(timeout=LIMIT)
+        how = self.process.returncode
+        how = f'killed by {signal.Signals(-how).name}' if how < 0 else f'with status {how}'
+        return f'the server has gone, {how}; stdout {out!r}, stderr:\n{self.said()}'
+
+    def must_live(self):
+        if self.process.poll() is not None:
+            raise AssertionError(self.gone())
 
     def ask(self, method, path):
         c = http.client.HTTPConnection('127.0.0.1', self.port, timeout=LIMIT)
@@ -49,6 +66,9 @@ class Service:
             c.request(method, path)
             a = c.getresponse()
             return a.status, dict(a.getheaders()), a.read().decode()
+        except (OSError, http.client.HTTPException):
+            self.must_live()
+            raise
         finally:
             c.close()
 
@@ -65,7 +85,10 @@ class Service:
 
     def resident_kib(self):
         with open(f'/proc/{self.process.pid}/status') as f:
-            return int(re.search(r'^VmRSS:\s+(\d+)', f.read(), re.M)[1])
+            found = re.search(r'^VmRSS:\s+(\d+)', f.read(), re.M)
+        if not found:  # a process that is ending has no memory any more
+            raise AssertionError(self.gone())
+        return int(found[1])
 
     def is_sanitized(self):
         with open(f'/proc/{self.process.pid}/maps') as f:
@@ -75,8 +98,8 @@ class Service:
         """What it said, and its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(sig)
-        out, err = self.process.communicate(timeout=LIMIT)
-        return self.process.returncode, out, err
+        out, _ = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, out, self.said()
 
 
 def eventually(fact):
@@ -91,7 +114,7 @@ def eventually(fact):
 class TheService(unittest.TestCase):
     def start(self, *options):
         s = Service(*options)
-        self.addCleanup(lambda: (s.process.kill(), s.process.wait(), s.process.stdout.close(), s.process.stderr.close()))
+        self.addCleanup(lambda: (s.process.kill(), s.process.wait(), s.process.stdout.close(), s.errors.close()))
         return s
 
     def test_tasks_are_accepted_and_run(self):
@@ -191,6 +214,7 @@ class TheService(unittest.TestCase):
             script.flush()
             said = subprocess.run(['wrk', '-t2', '-c32', f'-d{seconds}s', '-s', script.name,
                                    f'http://127.0.0.1:{s.port}/tasks?count=10'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT)
+            s.must_live()
             found = re.search(r'^codes (\d+) (\d+) (\d+)$', said.stdout, re.M)
             self.assertTrue(found, said.stdout)
             return [int(n) for n in found.groups()]
@@ -209,8 +233,8 @@ class TheService(unittest.TestCase):
         submitted = s.metric('weir_tasks_submitted_total')
         # wrk forgets the answers under way when its time is up, the service does not.
         self.assertGreaterEqual(submitted, 10 * accepted)
-        status, out, _ = s.end()
-        self.assertEqual(status, 0)
+        status, out, err = s.end()
+        self.assertEqual((status, err), (0, ''))
         self.assertIn(f'ran {int(submitted)}, stopped 0', out)
 
 
