@@ -6,13 +6,18 @@
 // How it uses weir. The queue is bounded and refuses (on_full::reject): beyond its capacity a request costs one
 // refusal and no memory, so overload lengthens nobody's wait beyond what a full queue holds. try_submit_bulk takes all
 // of a request or nothing. Retry-After is what tasks that start now have waited. SIGTERM drains with a deadline: what was
-// accepted runs, or the report says what did not. The workers' threads are nice, for a request that waits for a processor
-// behind its own tasks would be answered late exactly when there is much to do.
+// accepted runs, or the report says what did not; another one, a second or more later, ends the drain. The workers'
+// threads are nice, for a request that waits for a processor behind its own tasks would be answered late exactly when
+// there is much to do.
+//
+// A connection holds a thread of the HTTP library. Who says nothing for two seconds loses his, but a client that drips
+// keeps it: in front of the world belongs a proxy that reads requests before it passes them on. No client holds up the end.
 #include <weir/weir.hpp>
 
 #include <CLI/CLI.hpp>
 #include <httplib.h>
 
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <chrono>
@@ -20,6 +25,8 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <future>
 #include <optional>
 #include <string>
 #include <thread>
@@ -43,12 +50,13 @@ struct settings {
   std::size_t connections = 128;
 };
 
-// What tasks have waited for their start of late: smoothed, and only roughly right while several workers write it.
+// What tasks have waited for their start of late: it rises at once and falls slowly, and is only roughly right while several
+// workers write it.
 class queue_wait {
  public:
   void saw(weir::duration d) noexcept {
-    const std::int64_t old = ns_.load(std::memory_order_relaxed);
-    ns_.store(old + (std::chrono::nanoseconds(d).count() - old) / 16, std::memory_order_relaxed);
+    const std::int64_t old = ns_.load(std::memory_order_relaxed), now = std::chrono::nanoseconds(d).count();
+    ns_.store(std::max(now, old + (now - old) / 16), std::memory_order_relaxed);
   }
   double seconds() const noexcept { return static_cast<double>(ns_.load(std::memory_order_relaxed)) * 1e-9; }
 
@@ -61,6 +69,9 @@ class service {
   explicit service(const settings& s) : settings_(s), rt_(options_from(s)) {
     http_.new_task_queue = [n = s.connections] { return new httplib::ThreadPool(n); };
     http_.set_keep_alive_max_count(1u << 30);
+    http_.set_keep_alive_timeout(2);
+    http_.set_read_timeout(2);
+    http_.set_payload_max_length(1u << 20);  // there is nothing to say
     http_.set_tcp_nodelay(true);
     http_.set_socket_options([](int socket) {  // the library's default would share the port with whoever has it already
       const int yes = 1;
@@ -68,8 +79,12 @@ class service {
     });
     // With a reader, for without one the library waits for the end of a body that the request does not announce.
     http_.Post("/tasks", [this](const httplib::Request& q, httplib::Response& a, const httplib::ContentReader& body) {
-      if (q.has_header("Transfer-Encoding") || (q.has_header("Content-Length") && q.get_header_value("Content-Length") != "0"))
-        body([](const char*, std::size_t) { return true; });  // it says nothing
+      if (q.has_header("Transfer-Encoding") ||
+          (q.has_header("Content-Length") && q.get_header_value("Content-Length") != "0"))
+        if (!body([](const char*, std::size_t) { return true; })) {  // cut short, too long, or malformed
+          if (a.status < 400) a.status = 400;
+          return;
+        }
       post_tasks(q, a);
     });
     http_.Get("/metrics", [this](const httplib::Request&, httplib::Response& a) {
@@ -89,14 +104,29 @@ class service {
     }
     return http_.bind_to_port(settings_.host, settings_.port) ? std::optional(settings_.port) : std::nullopt;
   }
-  void listen() { http_.listen_after_bind(); }
+  /// Until close(), or until the system refuses to let it go on.
+  void listen() {
+    http_.listen_after_bind();
+    over_.set_value();
+    if (draining_) return;
+    failed_ = true;
+    std::fprintf(stderr, "service: no connection can be accepted any more\n");
+    kill(getpid(), SIGTERM);
+  }
 
-  /// Refuses from here on, runs what was accepted, and still answers /healthz and /metrics. Then closes.
-  weir::report drain() {
+  /// Refuses from here on, runs what was accepted until the limit, and still answers /healthz and /metrics. A second call with an
+  /// earlier limit ends the first.
+  weir::report drain(weir::time_point until) {
     draining_ = true;
-    weir::report r = rt_.drain(weir::clock_type::now() + std::chrono::seconds(settings_.drain_s));
+    return rt_.drain(until);
+  }
+  bool failed() const noexcept { return failed_; }
+  /// False: some client is not to be got rid of.
+  bool close() {
+    // A stop() before it runs would be forgotten.
+    while (!http_.is_running() && closed_.wait_for(1ms) != std::future_status::ready) {}
     http_.stop();
-    return r;
+    return closed_.wait_for(3s) == std::future_status::ready;
   }
 
  private:
@@ -119,16 +149,18 @@ class service {
   void work(weir::time_point submitted) noexcept {
     const weir::time_point began = weir::clock_type::now();
     wait_.saw(began - submitted);
-    while (weir::clock_type::now() - began < std::chrono::microseconds(settings_.work_us)) {}
+    const std::stop_token token = weir::this_task::token();  // fires when a drain is at its limit
+    while (weir::clock_type::now() - began < std::chrono::microseconds(settings_.work_us) && !token.stop_requested()) {}
   }
 
   void post_tasks(const httplib::Request& q, httplib::Response& a) {
     const std::string text = q.get_param_value("count");
     std::size_t count = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-    if (error != std::errc{} || end != text.data() + text.size() || count == 0 || count > settings_.capacity) {
+    if (q.get_param_value_count("count") != 1 || error != std::errc{} || end != text.data() + text.size() ||
+        count == 0 || count > settings_.capacity) {
       a.status = 400;
-      a.set_content("count: a number from 1 to " + std::to_string(settings_.capacity) + "\n", "text/plain");
+      a.set_content("count: one number from 1 to " + std::to_string(settings_.capacity) + "\n", "text/plain");
       return;
     }
     const weir::status s = rt_.try_submit_bulk(std::vector<task>(count, task{this, weir::clock_type::now()}));
@@ -151,14 +183,17 @@ class service {
     return rt_.metrics().prometheus() +
            "# HELP service_queue_wait_seconds What tasks that start now have waited.\n"
            "# TYPE service_queue_wait_seconds gauge\n"
-           "service_queue_wait_seconds " + std::to_string(wait_.seconds()) + "\n";
+           "service_queue_wait_seconds " +
+           std::to_string(wait_.seconds()) + "\n";
   }
 
   const settings settings_;
   queue_wait wait_;
-  std::atomic<bool> draining_{false};
+  std::atomic<bool> draining_{false}, failed_{false};
   weir::runtime rt_;
   httplib::Server http_;
+  std::promise<void> over_;
+  std::future<void> closed_ = over_.get_future();
 };
 
 }  // namespace
@@ -168,10 +203,18 @@ int main(int argc, char** argv) {
   CLI::App app{"An HTTP service on weir: POST /tasks?count=N, GET /metrics, GET /healthz; SIGTERM drains."};
   app.add_option("--host", s.host, "address to listen on")->capture_default_str();
   app.add_option("--port", s.port, "0: any that is free")->check(CLI::Range(0, 65535))->capture_default_str();
-  app.add_option("--workers", s.workers, "0: what the machine allows")->check(CLI::Range(0, 1024))->capture_default_str();
-  app.add_option("--capacity", s.capacity, "tasks accepted and not yet begun")->check(CLI::Range(1, 1 << 24))->capture_default_str();
-  app.add_option("--work-us", s.work_us, "what a task takes, in microseconds")->check(CLI::Range(0, 60'000'000))->capture_default_str();
-  app.add_option("--drain-s", s.drain_s, "how long a shutdown lets accepted tasks run")->check(CLI::Range(0, 86400))->capture_default_str();
+  app.add_option("--workers", s.workers, "0: what the machine allows")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--capacity", s.capacity, "tasks accepted and not yet begun")
+      ->check(CLI::Range(1, 1 << 22))
+      ->capture_default_str();
+  app.add_option("--work-us", s.work_us, "what a task takes, in microseconds")
+      ->check(CLI::Range(0, 60'000'000))
+      ->capture_default_str();
+  app.add_option("--drain-s", s.drain_s, "how long a shutdown lets accepted tasks run")
+      ->check(CLI::Range(0, 86400))
+      ->capture_default_str();
   app.add_option("--connections", s.connections, "served at a time")->check(CLI::Range(1, 4096))->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
@@ -187,7 +230,10 @@ int main(int argc, char** argv) {
     service it(s);
     const std::optional<int> port = it.bind();
     if (!port) {
-      std::fprintf(stderr, "service: cannot listen on %s:%d: the port is taken, or the address is none of this machine\n", s.host.c_str(), s.port);
+      std::fprintf(
+          stderr,
+          "service: cannot listen on %s:%d: the port is taken or not allowed, or the address is none of this machine\n",
+          s.host.c_str(), s.port);
       return 1;
     }
     std::thread http([&] { it.listen(); });
@@ -198,11 +244,29 @@ int main(int argc, char** argv) {
     while (sigwait(&ends, &got) != 0) {}
     std::printf("%s: draining for at most %d s\n", got == SIGTERM ? "SIGTERM" : "SIGINT", s.drain_s);
     std::fflush(stdout);
-    const weir::report r = it.drain();
-    http.join();
+    auto drained = std::async(std::launch::async,
+                              [&] { return it.drain(weir::clock_type::now() + std::chrono::seconds(s.drain_s)); });
+    const weir::time_point asked = weir::clock_type::now();
+    while (drained.wait_for(0s) != std::future_status::ready) {
+      const timespec moment{0, 20'000'000};
+      if (sigtimedwait(&ends, nullptr, &moment) < 0) continue;
+      if (weir::clock_type::now() - asked < 1s) continue;  // timeout(1), for one, sends it to the process and to its group
+      std::printf("once more: the drain ends now\n");
+      std::fflush(stdout);
+      static_cast<void>(it.drain(weir::clock_type::now()));
+    }
+    const weir::report r = drained.get();
+    const bool closed = it.close();
     std::printf("ran %llu, stopped %llu, still running %zu: %s\n", static_cast<unsigned long long>(r.ran),
-                static_cast<unsigned long long>(r.stopped), r.still_running.size(), r.complete ? "complete" : "not complete");
-    return r.complete && r.stopped == 0 ? 0 : 3;
+                static_cast<unsigned long long>(r.stopped), r.still_running.size(),
+                r.complete ? "complete" : "not complete");
+    const int code = it.failed() ? 1 : r.complete && r.stopped == 0 ? 0 : 3;
+    if (!closed) {
+      std::fflush(stdout);
+      std::_Exit(code);  // all tasks have ended or been told of
+    }
+    http.join();
+    return code;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "service: %s\n", e.what());
     return 1;
