@@ -96,7 +96,7 @@ def main():
     o = a.parse_args(arguments)
     if not shutil.which('wrk'):
         sys.exit('service_load: wrk is not installed')
-    s = Service('--work-us', '500', '--capacity', '500')
+    s = Service('--work-us', '500', '--capacity', '500', '--drain-s', '30')
     probed = len(probe(s.port, 1, o.rate)[0])  # warms it up
     times, refused = probe(s.port, min(o.seconds, 20), o.rate)
     quiet = row('unloaded', times, refused)
@@ -120,9 +120,9 @@ def main():
     status, out, _ = s.end(signal.SIGTERM)
     ran, stopped, running = (int(n) for n in re.search(r'ran (\d+), stopped (\d+), still running (\d+)', out).groups())
     told = probed + A_REQUEST * accepted  # tasks whose acceptance a client has seen; wrk forgets the answers under way at its end
-    lost = max(0, told - ran) + stopped + running
+    lost = max(0, told - ran - stopped - running)
     print(f'flood        accepted {accepted:6d}  refused {refused:6d}  otherwise {others}  in {o.seconds + 4} s; socket errors: {broken[1] if broken else "none"}')
-    print(f'tasks        accepted {told}, or up to {A_REQUEST * o.connections} more that wrk has not heard of; ran {ran}, lost {lost}')
+    print(f'tasks        accepted {told}, or up to {A_REQUEST * o.connections} more that wrk has not heard of; ran {ran}, stopped by the shutdown {stopped + running}, lost {lost}')
     if refused < accepted:
         print('it was not overloaded: fewer requests were refused than accepted')
         return 2
@@ -130,7 +130,7 @@ def main():
     for statement, holds in [
             (f'p99 of accepted requests, flooded / unloaded: {loaded:.2f} / {quiet:.2f} ms = {loaded / quiet:.2f}, at most 3', loaded <= 3 * quiet),
             ('the rest is refused, and nothing else happens to a request', others == 0 and broken is None),
-            ('every accepted task ran, and nothing but them', status == 0 and lost == 0 and ran <= told + A_REQUEST * o.connections),
+            ('every accepted task ran, and nothing but them', status == 0 and stopped == 0 and running == 0 and lost == 0 and ran <= told + A_REQUEST * o.connections),
             (f'memory grew by {grown} KiB, at most {FLAT_KIB}', grown <= FLAT_KIB)]:
         held = held and holds
         print(f'{"holds" if holds else "FAILS"}: {statement}')
