@@ -27,10 +27,26 @@ const char* to_string(errc e) noexcept {
 }
 
 namespace {
+const char* explain(errc e) noexcept {
+  switch (e) {
+    case errc::full: return "full: as many tasks are waiting as the capacity allows";
+    case errc::stopped: return "stopped: the runtime is draining or stopped, or belongs to the parent of this forked process";
+    case errc::cancelled: return "cancelled: a stop was requested before the task began";
+    case errc::expired: return "expired: the task had not begun by its start_by";
+    case errc::dropped: return "dropped: the full queue's policy gave the task up";
+    case errc::timeout: return "timeout: the wait, or the task's deadline, ended first";
+    case errc::starved: return "starved: waiting here could never end";
+    case errc::invalid: return "invalid: a null callable, an empty handle, or an option out of range";
+    case errc::failed: return "failed: the task, or something that it needed, threw";
+  }
+  return "unknown error";
+}
+
 class category final : public std::error_category {
  public:
   const char* name() const noexcept override { return "weir"; }
-  std::string message(int e) const override { return to_string(static_cast<errc>(e)); }
+  // What an exception says that nobody caught: the word alone would not tell whose it is, nor what to do.
+  std::string message(int e) const override { return std::string("weir: ") + explain(static_cast<errc>(e)); }
 };
 }  // namespace
 

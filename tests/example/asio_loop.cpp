@@ -26,8 +26,8 @@ long fib(int n) {
 }
 
 int main() {
+  asio::io_context loop;  // before the runtime, so that it goes after it: tasks post to it
   weir::runtime rt;
-  asio::io_context loop;
   const auto loop_thread = std::this_thread::get_id();
 
   int ticks = 0;
