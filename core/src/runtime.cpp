@@ -1,4 +1,5 @@
 // The public runtime: checks its options, forwards to the core.
+#include <weir/parallel.hpp>
 #include <weir/runtime.hpp>
 
 #include "worker.hpp"

@@ -29,6 +29,7 @@ case $way in
     command -v pkg-config >/dev/null || exit 77
     install_weir
     no_leaks
+    if [ -f "$libdir/libweir.so" ]; then python3 "$source/tests/package/exported.py" "$include" "$libdir/libweir.so"; fi
     flags=$(PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config --define-variable=prefix="$prefix" --cflags --libs weir)
     # shellcheck disable=SC2086
     ${CXX:-g++} -std=c++20 -Wall -Wextra -Werror "$consumer/main.cpp" -o "$scratch/shared" $flags

@@ -4,14 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__GNUC__)
+// Older ones lack what these headers use of C++20.
+#if !defined(__GNUC__) || __cplusplus < 202002L
+#error "weir needs gcc 12 or clang 14 (or newer), and -std=c++20"
+#endif
 #define WEIR_ALWAYS_INLINE inline __attribute__((always_inline))
 #define WEIR_NOINLINE __attribute__((noinline))
 #define WEIR_COLD __attribute__((noinline, cold))
 #define WEIR_API __attribute__((visibility("default")))
-#else
-#error "weir needs gcc or clang"
-#endif
 
 // One switch for builds without exceptions: WEIR_TRY … WEIR_CATCH_ALL compiles to the try block alone.
 #if defined(__cpp_exceptions)
