@@ -1,4 +1,4 @@
-// What tasks do, and what actors do. See actor.hpp.
+// What actors do. See actor.hpp.
 #include "actor.hpp"
 
 #include <algorithm>
@@ -8,13 +8,6 @@ namespace fuzz {
 
 namespace {
 
-constexpr auto moment = 1ms;
-weir::time_point soon(std::chrono::microseconds d = moment) { return weir::clock_type::now() + d; }
-
-void burn(std::chrono::microseconds d) {
-  for (const auto until = soon(d); weir::clock_type::now() < until;) {}
-}
-
 // From outside: waits for the end. At the task's own deadline a waiter is told `timeout`, once, and then waits on (P16).
 bool get(world& w, handle& h) {
   auto r = h.h.get();
@@ -23,90 +16,10 @@ bool get(world& w, handle& h) {
     require(h.h.valid(), "timeout has emptied a handle", h.id);
     r = h.h.get();
   }
-  return check_answer(w, h.id, r);
+  return check_answer(w, h, r);
 }
 
 }  // namespace
-
-// ---- inside a task -----------------------------------------------------------------------------------------------
-
-void act(world& w, std::uint32_t recipe) {
-  const unsigned action = recipe & 15;
-  const std::uint32_t rest = recipe >> 4;
-  const weir::executor_ref here = weir::here();
-  const auto child = [&](const weir::task_options* o = nullptr) { return lend<ticket>(here, w, rest, o); };
-  switch (action) {
-    case 0: break;
-    case 1: throw std::out_of_range("asked for");
-    case 2: burn(20us); break;
-    case 3: std::this_thread::sleep_for(200us); break;
-    case 4:
-      static_cast<void>(give<ticket>(here, w, rest, 0, nullptr));
-      static_cast<void>(give<small>(here, w, rest, 1, nullptr));
-      break;
-    case 5:
-      if (auto h = child()) {
-        auto r = h->h.get();
-        check_answer(w, h->id, r);
-      }
-      break;
-    case 6:
-      if (auto h = child()) {
-        auto r = h->h.get_until(soon());
-        check_answer(w, h->id, r);
-      }
-      break;
-    case 7:
-      if (auto h = child()) h->h.cancel();
-      if (auto h = child()) h->h.detach();
-      break;
-    case 8: {
-      weir::task_group g(here, {.limit = rest & 1, .cancel_on_error = (rest & 2) != 0});
-      for (int i = 0; i < 3; ++i) add<ticket>(g, w, rest, false);
-      static_cast<void>(g.wait());
-      break;
-    }
-    case 9: weir::fork_join([&] { act(w, rest); }, [&] { act(w, rest ^ 1); }); break;
-    case 10: {
-      std::atomic<unsigned> sum{0};
-      const weir::status s = weir::parallel_for(0u, 40u, [&](unsigned i) {
-        sum.fetch_add(i + 1);
-        if ((rest & 1) != 0 && i == 33) throw std::out_of_range("asked for");
-        if ((rest & 2) != 0) burn(2us);
-      });
-      require(!s || sum == 820, "parallel_for said ok and did not run all", sum);
-      require(static_cast<bool>(s) == ((rest & 1) == 0), "parallel_for's answer is wrong", rest);
-      break;
-    }
-    case 11: w.pass_gate(); break;
-    case 12:
-      require(w.for_tasks == nullptr || !w.for_tasks->wait_idle(), "wait_idle on an own worker must not wait");
-      break;
-    case 13:
-      for (const auto until = soon(200us); !weir::this_task::token().stop_requested() && weir::clock_type::now() < until;)
-        std::this_thread::yield();
-      break;
-    case 14: {
-      weir::task_options o;
-      o.worker = static_cast<int>(rest & 1);
-      o.prio = static_cast<weir::lane>((rest >> 1) % 3);
-      if (auto h = child(&o)) {
-        auto r = h->h.get_until(soon());
-        check_answer(w, h->id, r);
-      }
-      break;
-    }
-    default: {
-      if (auto h = child()) w.share(std::move(*h));
-      handle h{{}, 0};
-      if ((rest & 1) != 0 && w.take_shared(h)) {
-        auto r = h.h.get_until(soon());
-        check_answer(w, h.id, r);
-      }
-      break;
-    }
-  }
-}
 
 // ---- from outside ------------------------------------------------------------------------------------------------
 
@@ -125,45 +38,74 @@ void actor::options_from(unsigned b, weir::task_options& o) {
   o.name = "fuzz";
 }
 
-// In a quiet runtime admission is plain arithmetic.
-void actor::held_changed(bool accepted, weir::errc code, unsigned n) {
+// In a quiet runtime admission is plain arithmetic, and what drop_oldest takes is known. Of tasks `first` and on: the answer to
+// their submission. `only_tried`: full is then the answer under every policy.
+void actor::held_changed(bool accepted, weir::errc code, unsigned first, unsigned n, const weir::task_options& o, bool only_tried, bool traceless) {
   if (!quiet_) return;
-  if (accepted) {
-    held_ += n;
-    require(held_ <= capacity, "more was accepted than the capacity", held_, capacity);
-  } else if (code == weir::errc::full) {
-    require(held_ + n > capacity, "full was answered, and it is not", held_, capacity);
+  const bool room = held_ + n <= capacity, memory_fails = w_.memory.fail_each != 0;
+  const bool drops = w_.full == weir::on_full::drop_oldest && !only_tried;
+  const auto oldest = std::find_if(line_.begin(), line_.end(), [&](const in_line& t) { return t.prio == o.prio && !t.bound; });
+  if (!accepted) {
+    require(code != weir::errc::full || !room, "full was answered, and it is not", held_, capacity);
+    require(code != weir::errc::dropped || !room, "a task was discarded, and it is not full", held_, capacity);
+    require(code != weir::errc::full || !drops || n > 1 || oldest == line_.end() || memory_fails, "full was answered, and there is one to drop", first);
+    if (code == weir::errc::failed) quiet_ = false;  // an older one may have been dropped for it
+    return;
   }
+  if (!room && w_.full == weir::on_full::caller_runs && !only_tried) {
+    const record& r = w_.all[first];
+    require(r.ran == 1 || o.start_by != weir::time_point::max(), "what the caller was to run has not run", first);
+    return;
+  }
+  if (!room && drops) {
+    require(oldest != line_.end(), "a task was dropped for another, and there was none", first);
+    require(oldest->traceless || w_.all[oldest->id].dropped == 1, "not the oldest was dropped", oldest->id, first);
+    line_.erase(oldest);
+    --held_;
+  }
+  held_ += n;
+  require(held_ <= capacity, "more was accepted than the capacity", held_, capacity);
+  for (unsigned i = 0; i < n; ++i) line_.push_back({first + i, o.prio, o.worker >= 0, traceless});
+  if (o.start_by != weir::time_point::max()) quiet_ = false;  // the clock will make room
 }
 
 void actor::submit() {
   const unsigned how = in_.byte(), which = how >> 3;
-  const std::uint32_t recipe = in_.word();
-  unsigned verb = how & 1;  // 1: try_submit
+  std::uint32_t recipe = in_.word();
+  bool only_try = (how & 1) != 0;
   const bool spawned = (how & 2) != 0;
   weir::task_options o;
+  weir::retry_policy again;
   bool with_options = (how & 4) != 0;
   if (with_options) options_from(in_.byte(), o);
+  const bool retried = with_options && (how & 0x40) != 0;
   if (!may_block()) {
-    verb = 1;
-    if (spawned) {
-      o.start_by = std::min(o.start_by, soon(500us));
-      with_options = true;
+    if (w_.full == weir::on_full::caller_runs) recipe = 0;  // it may run here
+    if (w_.full == weir::on_full::block) {
+      only_try = true;
+      if (spawned && !(quiet_ && held_ < capacity)) {
+        o.start_by = std::min(o.start_by, soon(500us));
+        with_options = true;
+      }
     }
   }
+  if (retried) again = stubborn::policy(recipe), o.retry = &again;
   const weir::executor_ref to = *w_.rt;
   const weir::task_options* const opts = with_options ? &o : nullptr;
+  const unsigned id = w_.all.size();  // where nobody else submits
   if (spawned) {
-    auto h = with_callable(which, [&]<class F>() {
-      return lend<traced<F>>(to, w_, recipe, opts);
-    });
-    held_changed(h.has_value(), weir::errc::expired, 1);
+    weir::errc why{};
+    auto h = retried ? lend<stubborn>(to, w_, recipe, opts, &why)
+                     : with_callable(which, [&]<class F>() { return lend<traced<F>>(to, w_, recipe, opts, &why); });
+    held_changed(h.has_value(), why, id, 1, o, false, false);
     if (!h) return;
     if ((how & 0x80) != 0) w_.share(std::move(*h));
     else handles_.push_back(std::move(*h));
   } else {
-    const weir::status s = with_callable(which, [&]<class F>() { return give<F>(to, w_, recipe, verb, opts); });
-    held_changed(s.has_value(), s ? weir::errc{} : s.error().code, 1);
+    const unsigned verb = only_try ? 1 : 0;
+    const weir::status s = retried ? give<stubborn>(to, w_, recipe, verb, opts)
+                                   : with_callable(which, [&]<class F>() { return give<F>(to, w_, recipe, verb, opts); });
+    held_changed(s.has_value(), s ? weir::errc{} : s.error().code, id, 1, o, only_try, !retried && which % 5 == 1);
   }
 }
 
@@ -180,13 +122,14 @@ void actor::bulk() {
   }
   weir::task_options o;
   o.prio = static_cast<weir::lane>(recipe % 3);
+  if ((recipe & 8) == 0) o.prio = weir::lane::normal;
   const weir::status s = (recipe & 8) != 0 ? w_.rt->try_submit_bulk(std::move(batch), o) : w_.rt->try_submit_bulk(std::move(batch));
   for (std::size_t i = 0; i < ids.size(); ++i) {
     require(batch[i].whole() != s.has_value(), "bulk: not all or nothing", i, ids.size());
     if (s) w_.all[ids[i]].accepted = true;
     else batch[i].refuse();
   }
-  held_changed(s.has_value(), s ? weir::errc{} : s.error().code, static_cast<unsigned>(ids.size()));
+  if (!ids.empty()) held_changed(s.has_value(), s ? weir::errc{} : s.error().code, ids[0], static_cast<unsigned>(ids.size()), o, true, false);
 }
 
 // A callable whose copy throws: refused, and the original is as before.
@@ -204,7 +147,11 @@ void actor::bomb() {
   const weir::status s = w_.rt->try_submit(original);
   require(!s, "a task whose copy threw was accepted");
   auto h = w_.rt->spawn(original, o);
-  require(h.ready() && !h.get(), "a spawned task whose copy threw was accepted");
+  require(h.ready(), "a spawned task whose copy threw was accepted");
+  const auto r = h.get();
+  require(!r, "a spawned task whose copy threw has a value");
+  note_refusal(w_, r.error().code);
+  if (w_.full == weir::on_full::drop_oldest) quiet_ = false;  // one may have been dropped for it
   require(calls == 0 && original.calls == &calls, "a task whose copy threw ran");
 }
 
@@ -236,7 +183,7 @@ void actor::use_handle() {
     case 2: {
       const weir::time_point limit = soon(200us);
       auto r = h.h.get_until(limit);
-      if (check_answer(w_, h.id, r)) forget();
+      if (check_answer(w_, h, r)) forget();
       else require(weir::clock_type::now() >= std::min(limit, h.deadline), "get_until came back too early", h.id);
       break;
     }
@@ -246,6 +193,7 @@ void actor::use_handle() {
       if (queued) {  // P17: its capacity is free at once
         require(h.h.ready(), "a queued task was cancelled and has not ended", h.id);
         --held_;
+        std::erase_if(line_, [&](const in_line& t) { return t.id == h.id; });
       }
       break;
     }
@@ -427,9 +375,10 @@ void actor::rest() {
     return;
   }
   let_go();
+  drop_timers();
   const bool at_rest = w_.rt->wait_idle();
   require(at_rest, "wait_idle without a limit came back false");
-  if (main_ && sides_.empty()) {
+  if (main_ && sides_.empty() && !w_.restless) {
     const weir::snapshot m = w_.rt->metrics();
     require(m.submitted == m.ok + m.failed + m.cancelled + m.expired + m.dropped + m.stopped, "P35: the books do not balance", m.submitted, m.ok);
     require(m.queued == 0, "at rest something is queued", m.queued);
@@ -438,6 +387,7 @@ void actor::rest() {
       w_.rt->pause();
       paused_ = quiet_ = true;
       held_ = 0;
+      line_.clear();
     }
   }
 }
@@ -448,6 +398,11 @@ void actor::step() {
     if (op < 252) use_gate();
     else if (op < 255) resize();
     else if (main_) reopen();
+    return;
+  }
+  if (op >= 224) {
+    if (op < 234) use_timer();
+    else use_blocking();
     return;
   }
   switch (op % 20) {
@@ -498,6 +453,7 @@ void actor::step() {
             sides_.emplace_back([this, part] {
               actor side(w_, part, false);
               side.run();
+              side.drop_timers();
               side.drop_handles();
               side.leave_gates();
             });

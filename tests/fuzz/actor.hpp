@@ -9,6 +9,29 @@
 
 namespace fuzz {
 
+/// A timer, and its record.
+struct alarm {
+  weir::timer t;
+  unsigned id = 0;
+  bool series = false;
+  // cancel(); what the oracle knows then.
+  bool cancel(world& w) {
+    if (!t.cancel()) return false;
+    record& rec = w.all[id];
+    rec.ran_at_cancel = rec.ran;
+    rec.cancelled = true;
+    require(!t.cancel(), "a timer was cancelled twice", id);
+    return true;
+  }
+};
+
+/// A full queue's new task was dropped: it counts.
+inline void note_refusal(world& w, weir::errc why) {
+  if (why != weir::errc::dropped) return;
+  require(w.full == weir::on_full::discard, "a new task was dropped under another policy");
+  w.discarded.fetch_add(1);
+}
+
 /// Submits from wherever it is called; returns what the runtime said. Accounts for the callable in each case.
 template <class F>
 weir::status give(weir::executor_ref to, world& w, std::uint32_t recipe, unsigned verb, const weir::task_options* o) {
@@ -23,17 +46,20 @@ weir::status give(weir::executor_ref to, world& w, std::uint32_t recipe, unsigne
   } else {
     require(f.whole(), "a refused callable was touched", id, static_cast<unsigned>(s.error().code));
     f.refuse();
+    note_refusal(w, s.error().code);
   }
   return s;
 }
 
-/// The same with a handle; nothing when it was refused.
-template <class F>
-std::optional<handle> lend(weir::executor_ref to, world& w, std::uint32_t recipe, const weir::task_options* o) {
+/// The same with a handle, by spawn(f) or the like; nothing when it was refused, and `why`.
+template <class F, class Spawn>
+std::optional<handle> lend_by(Spawn spawn, world& w, std::uint32_t recipe, const weir::task_options* o, weir::errc* why = nullptr) {
   const unsigned id = w.all.open(kind::spawned, false);
+  if (why != nullptr) *why = weir::errc::invalid;
   if (id == books::none) return std::nullopt;
   F f{&w, id, recipe};
-  handle out{o == nullptr ? to.spawn(std::move(f)) : to.spawn(std::move(f), *o), id, o == nullptr ? weir::time_point::max() : o->deadline};
+  handle out{spawn(std::move(f)), id};
+  if (o != nullptr) out.start_by = o->start_by, out.deadline = o->deadline;
   if (!f.whole()) {
     w.all[id].accepted = true;
     return out;
@@ -42,7 +68,42 @@ std::optional<handle> lend(weir::executor_ref to, world& w, std::uint32_t recipe
   f.refuse();
   auto r = out.h.get();
   require(!r, "a refused task has a value", id);
+  note_refusal(w, r.error().code);
+  if (o != nullptr && r.error().code == weir::errc::expired)
+    require(weir::clock_type::now() >= std::min(o->start_by, o->deadline), "expired before its time", id);
+  if (why != nullptr) *why = r.error().code;
   return std::nullopt;
+}
+template <class F>
+std::optional<handle> lend(weir::executor_ref to, world& w, std::uint32_t recipe, const weir::task_options* o, weir::errc* why = nullptr) {
+  return lend_by<F>([&](F&& f) { return o == nullptr ? to.spawn(std::move(f)) : to.spawn(std::move(f), *o); }, w, recipe, o, why);
+}
+/// On the blocking pool.
+template <class F>
+std::optional<handle> lend_beside(weir::runtime& rt, world& w, std::uint32_t recipe, const weir::task_options* o) {
+  return lend_by<F>([&](F&& f) { return o == nullptr ? rt.blocking(std::move(f)) : rt.blocking(std::move(f), *o); }, w, recipe, o);
+}
+
+/// A timer: make(f) gives it. `gated`: perhaps through a gate that was moved from.
+template <class F, class Make>
+alarm start_timer(Make make, world& w, std::uint32_t recipe, kind k, bool gated = false) {
+  const unsigned id = w.all.open(k, false);
+  if (id == books::none) return {};
+  F f{&w, id, recipe};
+  alarm out{make(std::move(f)), id, k == kind::series};
+  const weir::status s = out.t.accepted();
+  require(s.has_value() == !f.whole(), "a timer's answer and its callable do not fit", id);
+  if (s) {
+    w.all[id].accepted = true;
+    return out;
+  }
+  f.refuse();
+  require(!out.t.cancel(), "a timer was cancelled that there is not", id);
+  const weir::errc why = s.error().code;
+  require(why == weir::errc::full || why == weir::errc::stopped || (why == weir::errc::failed && w.memory.fail_each != 0) ||
+              (why == weir::errc::invalid && gated),
+          "a timer was refused", id, static_cast<unsigned>(why));
+  return {};
 }
 
 /// A group's child. run() says nothing, so what is left in f tells whether the group took it: no plain values here.
@@ -60,8 +121,12 @@ bool add(weir::task_group& g, world& w, std::uint32_t recipe, bool try_only) {
     return ok;
   }
   g.run(std::move(f));
-  if (f.whole()) f.refuse();
-  else w.all[id].accepted = true;
+  if (!f.whole()) {
+    w.all[id].accepted = true;
+    return true;
+  }
+  f.refuse();
+  if (w.full == weir::on_full::discard) w.uncountable = true;  // the group knows why
   return true;
 }
 
@@ -93,7 +158,7 @@ class actor {
     for (handle& h : handles_) {
       require(h.h.ready(), "after the shutdown a handle is not ready", h.id);
       auto r = h.h.get();
-      check_answer(w_, h.id, r);
+      check_answer(w_, h, r);
     }
     handles_.clear();
   }
@@ -105,8 +170,13 @@ class actor {
     for (auto& g : gates_) w_.gates.push_back(std::move(g));
     gates_.clear();
   }
+  void drop_timers() {
+    for (alarm& a : timers_) a.cancel(w_);
+    timers_.clear();
+  }
   void join_sides() {
     let_go();
+    drop_timers();  // sides may wait for rest
     for (std::thread& t : sides_) t.join();
     sides_.clear();
   }
@@ -134,13 +204,14 @@ class actor {
   void use_handle();
   void use_group();
   void use_gate();
+  void use_timer();
+  void use_blocking();
   void resize();
   void reopen();
-  void shut_group_for_waiting();
   void enter();
   void rest();
   void options_from(unsigned b, weir::task_options& o);
-  void held_changed(bool accepted, weir::errc code, unsigned n);
+  void held_changed(bool accepted, weir::errc code, unsigned first, unsigned n, const weir::task_options& o, bool only_tried, bool traceless);
 
   world& w_;
   bytes in_;
@@ -153,6 +224,13 @@ class actor {
   // Paused at rest, with no other thread about: what is accepted now is exactly what is queued.
   bool quiet_ = false;
   std::size_t held_ = 0;
+  struct in_line {
+    unsigned id;
+    weir::lane prio;
+    bool bound, traceless;
+  };
+  std::vector<in_line> line_;  // what is held, the oldest first
+  std::vector<alarm> timers_;
 
  public:
   std::size_t capacity = 0;

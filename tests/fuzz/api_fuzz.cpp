@@ -19,27 +19,41 @@ std::atomic<int> threads_started{0}, threads_stopped{0};
 weir::options options_from(bytes& in, world& w) {
   static constexpr std::size_t capacities[] = {1, 2, 3, 8, 64, 1000};
   static constexpr int spins[] = {0, 5, 50};
+  static constexpr const char* policies[] = {"block", "reject", "caller_runs", "drop_oldest", "discard"};
   weir::options o;
   o.workers = 1 + in.below(4);
   o.capacity = capacities[in.below(6)];
   o.max_outstanding = o.capacity + in.byte() * 4;
-  o.full = in.below(2) == 0 ? weir::on_full::block : weir::on_full::reject;
+  const unsigned policy = in.byte();
+  o.full = policy < 128 ? static_cast<weir::on_full>(policy % 2) : static_cast<weir::on_full>(policy % 5);
+  w.full = o.full;
   o.pin = in.below(8) == 0 ? weir::pinning::core : weir::pinning::none;
   o.spin = std::chrono::microseconds(spins[in.below(3)]);
-  o.starvation_bound = 4 + in.below(61);
+  const unsigned bound = in.byte();
+  o.starvation_bound = 4 + bound % 61;
+  o.max_blocking = 1 + bound % 4;
+  o.blocking_capacity = 1 + bound / 4 % 16;
   o.max_spares = in.below(4);
   if (const unsigned each = in.byte(); each >= 224) w.memory.fail_each = each - 222;
   o.memory = &w.memory;
   o.context = &w;
   o.on_unhandled = [](const weir::task_info& info, std::exception_ptr e) {
-    static_cast<world*>(info.context)->all.report(std::move(e));
+    auto& whose = *static_cast<world*>(info.context);
+    try {
+      std::rethrow_exception(e);
+    } catch (const std::bad_alloc&) {
+      require(whose.memory.fail_each != 0, "on_unhandled got a bad_alloc from nowhere");
+      whose.failed_unrun.fetch_add(1);
+    } catch (...) {
+      whose.all.report(std::move(e));
+    }
   };
   o.on_thread_start = [](int) { threads_started.fetch_add(1); };
   o.on_thread_stop = [](int) { threads_stopped.fetch_add(1); };
   if (std::getenv("WEIR_FUZZ_TRACE") != nullptr)
-    std::fprintf(stderr, "workers %u capacity %zu outstanding %zu %s spin %d spares %u memory fails each %u\n", o.workers,
-                 o.capacity, o.max_outstanding, o.full == weir::on_full::block ? "block" : "reject",
-                 static_cast<int>(o.spin.count()), o.max_spares, w.memory.fail_each.load());
+    std::fprintf(stderr, "workers %u capacity %zu outstanding %zu %s spin %d spares %u blocking %u + %zu memory fails each %u\n", o.workers,
+                 o.capacity, o.max_outstanding, policies[static_cast<unsigned>(o.full)], static_cast<int>(o.spin.count()), o.max_spares,
+                 o.max_blocking, o.blocking_capacity, w.memory.fail_each.load());
   return o;
 }
 
@@ -63,6 +77,7 @@ void check_counters(world& w) {
   const std::uint64_t unrun = m.cancelled + m.expired + m.dropped + m.stopped;
   require(m.submitted == m.ok + m.failed + unrun, "P35 after the shutdown: the books do not balance", m.submitted, m.ok);
   require(m.queued == 0 && m.running == 0, "after the shutdown something is left", m.queued, m.running);
+  require(m.dropped == 0 || w.full == weir::on_full::drop_oldest || w.full == weir::on_full::discard, "dropped under another policy", m.dropped);
 }
 
 void check_refusals(world& w) {
@@ -144,7 +159,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (end % 9 != 7) w->for_tasks = w->rt.get();
   require(w->rt->workers() == o.workers, "another number of workers", w->rt->workers(), o.workers);
 
-  std::uint64_t submitted = 0, ran = 0, failed = 0;
+  std::uint64_t submitted = 0, ran = 0, failed = 0, dropped = 0;
   bool counted = false;
   {
     actor main(*w, in, true);
@@ -176,7 +191,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check_counters(*w);
         check_refusals(*w);
         const weir::snapshot m = w->rt->metrics();
-        submitted = m.submitted, ran = m.ok + m.failed, failed = m.failed, counted = true;
+        submitted = m.submitted, ran = m.ok + m.failed, failed = m.failed, dropped = m.dropped, counted = true;
         break;
     }
     if ((end & 0x80) != 0) w->rt.reset();  // handles and groups may outlive the runtime
@@ -185,10 +200,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       require(h.h.ready(), "after the shutdown a shared handle is not ready", h.id);
       if ((h.id & 1) != 0) {
         auto r = h.h.get();
-        check_answer(*w, h.id, r);
+        check_answer(*w, h, r);
       }
     }
     main.drop_groups();
+    main.drop_timers();
     main.leave_gates();
     if ((end & 0x40) != 0 && end % 9 != 7) w->gates.clear();  // everything has ended: gates may go before the runtime or after
   }
@@ -198,10 +214,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   eventually([&] { return w->memory.out == 0; }, "memory was not given back");
   const books::sums s = w->all.check();
   if (counted) {
-    require(ran == s.ran + w->entries, "the counters and the books differ on what ran", ran, s.ran + w->entries);
-    require(failed == s.failed, "the counters and the books differ on what failed", failed, s.failed);
-    if (!w->uncountable)
-      require(submitted == s.accepted + w->entries, "the counters and the books differ on what was accepted", submitted, s.accepted + w->entries);
+    const std::uint64_t begun = s.ran + w->entries, most = s.cut_short + w->failed_unrun;
+    require(ran >= begun && ran <= begun + most, "the counters and the books differ on what ran", ran, begun);
+    require(failed >= s.failed && failed <= s.failed + most, "the counters and the books differ on what failed", failed, s.failed);
+    if (!w->uncountable) {
+      const std::uint64_t accepted = s.accepted + w->entries + w->discarded;
+      require(submitted == accepted, "the counters and the books differ on what was accepted", submitted, accepted);
+      require(w->full != weir::on_full::discard || dropped == w->discarded, "the counters and the books differ on what was discarded", dropped, w->discarded);
+    }
   }
   return 0;
 }

@@ -11,13 +11,17 @@
 
 namespace fuzz {
 
-// Who learns of the end of a task: nobody, a handle, a group; or several workers run copies of it.
-enum class kind : std::uint8_t { plain, spawned, child, copies };
+// Who learns of the end of a task: nobody, a handle, a group; or several workers run copies of it, or it runs again and again.
+enum class kind : std::uint8_t { plain, spawned, child, copies, series };
 
 struct record {
-  std::atomic<std::uint8_t> ran{0}, sunk{0}, dropped{0}, refused{0}, reported{0};
+  std::atomic<std::uint8_t> sunk{0}, dropped{0}, refused{0};
+  std::atomic<std::uint8_t> tries{0};  // of a task with a retry policy
+  std::atomic<std::uint32_t> ran{0}, failed{0}, reported{0};
   std::atomic<bool> accepted{false};  // by its submitter's knowledge, that is: perhaps after it ran
   std::atomic<bool> threw{false}, read{false};
+  std::atomic<bool> cancelled{false}, inside{false};  // a timer's
+  std::uint32_t ran_at_cancel = 0;
   bool traceless = false;  // a plain value: nothing tells when it is destroyed
   kind what = kind::plain;
   std::uint8_t most = 1;  // copies
@@ -59,7 +63,8 @@ class books {
 
   // Sums over all records, for the comparison with the counters.
   struct sums {
-    std::uint64_t ran = 0, failed = 0, accepted = 0, unrun = 0;
+    std::uint64_t ran = 0, failed = 0, accepted = 0;
+    std::uint64_t cut_short = 0;  // have been tried, and were not tried again: failed or cancelled, nobody can say which
   };
 
   /// Everything is over, all handles and groups are gone.
@@ -73,6 +78,15 @@ class books {
         s.ran += ran;
         continue;
       }
+      if (r.what == kind::series) {
+        require(sunk + dropped + refused == 1, "a series had two fates, or none", id, sunk * 100 + dropped * 10 + refused);
+        require(r.accepted || ran == 0, "a refused series ran", id);
+        require(r.reported == r.failed, "a series: not each exception was reported once", r.failed, r.reported);
+        require(!r.cancelled || ran <= r.ran_at_cancel + 1, "a series ran after it was cancelled", id, ran);
+        s.ran += ran;
+        s.failed += r.failed;
+        continue;
+      }
       if (r.traceless) {
         require(ran + sunk + refused <= 1, "a task had two fates", id, ran + sunk + refused);
       } else {
@@ -81,13 +95,19 @@ class books {
       }
       require(!r.accepted || refused == 0, "an accepted task was left untouched", id);
       require(r.accepted || ran + sunk == 0, "a refused task ran", id);
+      require(!r.cancelled || ran + sunk == 0, "a timer ran that was cancelled", id);
+      if (r.tries != 0 && ran == 0) {
+        require(r.reported <= (r.read || r.what == kind::child ? 0 : 1), "the error of a task that was tried was reported twice", id);
+        ++s.cut_short;
+        s.accepted += r.accepted ? 1 : 0;
+        continue;
+      }
       const bool tell = r.threw && ran != 0 && (r.what == kind::plain || (r.what == kind::spawned && !r.read));
       require(r.reported == (tell ? 1 : 0), tell ? "an error that nobody read was not reported once" : "an error was reported that somebody had read",
               id, r.reported);
       s.ran += ran;
       s.failed += r.threw && ran != 0 ? 1 : 0;
       s.accepted += r.accepted ? 1 : 0;
-      s.unrun += r.accepted && ran == 0 ? 1 : 0;
     }
     return s;
   }

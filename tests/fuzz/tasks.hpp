@@ -18,10 +18,13 @@ namespace fuzz {
 
 using namespace std::chrono_literals;
 
+constexpr auto moment = 1ms;
+inline weir::time_point soon(std::chrono::microseconds d = moment) { return weir::clock_type::now() + d; }
+
 struct handle {
   weir::join_handle<int> h;
   unsigned id;
-  weir::time_point deadline = weir::time_point::max();  // of its task
+  weir::time_point start_by = weir::time_point::max(), deadline = weir::time_point::max();  // of its task
 };
 
 /// The runtime's memory: counts what is out, and fails each nth time where an input asks for that.
@@ -64,6 +67,10 @@ struct world {
   std::atomic<std::uint64_t> entries{0};   // run() calls that ran
   std::atomic<bool> resized{false};        // workers come and go
   std::atomic<bool> uncountable{false};    // something was accepted in part, and nobody can say how much
+  std::atomic<bool> restless{false};       // a series goes on without a handle
+  weir::on_full full = weir::on_full::block;
+  std::atomic<std::uint64_t> discarded{0};   // refused with `dropped`: counted, and ended at once
+  std::atomic<std::uint64_t> failed_unrun{0};  // for lack of memory, at most
 
   // Tasks may wait at a gate that the main thread closes and opens.
   std::mutex mutex;
@@ -98,7 +105,7 @@ struct world {
 
 inline thread_local bool in_sink = false;
 
-void act(world& w, std::uint32_t recipe);  // api_fuzz.cpp
+void act(world& w, std::uint32_t recipe);  // act.cpp
 
 /// A handle's answer must fit what became of the task. True: the answer is final.
 inline bool check_answer(world& w, unsigned id, weir::result<int>& r) {
@@ -115,9 +122,11 @@ inline bool check_answer(world& w, unsigned id, weir::result<int>& r) {
         if (r.error().cause) std::rethrow_exception(r.error().cause);
         require(false, "failed without a cause", id);
       } catch (const thrown& t) {
-        require(t.id == id && rec.ran == 1 && rec.threw, "another task's exception", id, t.id);
+        require(t.id == id && (rec.tries != 0 || (rec.ran == 1 && rec.threw)), "another task's exception", id, t.id);
+        require(rec.tries == 0 || r.error().attempts == rec.tries, "another number of attempts", r.error().attempts, rec.tries);
       } catch (const std::bad_alloc&) {
         require(rec.ran == 0 && w.memory.fail_each != 0, "bad_alloc from nowhere", id);
+        w.failed_unrun.fetch_add(1);
       }
       return true;
     case weir::errc::timeout:
@@ -127,10 +136,19 @@ inline bool check_answer(world& w, unsigned id, weir::result<int>& r) {
     case weir::errc::full:
       require(rec.ran == 0 && !rec.accepted, "refused, but it ran", id);
       return true;
+    case weir::errc::dropped:
+      require(w.full == weir::on_full::drop_oldest || w.full == weir::on_full::discard, "dropped under another policy", id);
+      [[fallthrough]];
     default:
       require(rec.ran == 0, "a task that ran answers as if it had not", id, static_cast<unsigned>(r.error().code));
       return true;
   }
+}
+
+inline bool check_answer(world& w, const handle& h, weir::result<int>& r) {
+  if (!r && r.error().code == weir::errc::expired)
+    require(weir::clock_type::now() >= h.start_by, "a task expired before its time", h.id);
+  return check_answer(w, h.id, r);
 }
 
 inline int run_record(world& w, unsigned id, std::uint32_t recipe) {
@@ -231,6 +249,100 @@ class bad_end : public ticket {
 
  private:
   record* armed_ = nullptr;
+};
+
+/// Throws a few times before it runs; with policy().
+class stubborn : public ticket {
+ public:
+  stubborn(world* w, unsigned id, std::uint32_t recipe) noexcept : ticket(w, id, recipe >> 4), fails_(recipe & 3), most_(attempts(recipe)) {}
+  static unsigned attempts(std::uint32_t recipe) noexcept { return 1 + (recipe >> 2 & 3); }
+  static weir::retry_policy policy(std::uint32_t recipe) noexcept { return {.max_attempts = attempts(recipe), .base = 30us, .cap = 100us}; }
+  int operator()() {
+    if (in_sink) return ticket::operator()();
+    require(world_ != nullptr, "tried again after it had succeeded", id_);
+    record& rec = world_->all[id_];
+    const unsigned n = rec.tries.fetch_add(1) + 1u;
+    require(n <= most_, "tried more often than its policy allows", id_, n);
+    if (n > fails_) {
+      try {
+        return ticket::operator()();
+      } catch (const thrown&) {  // it can run but once
+        rec.threw = false;
+        return static_cast<int>(id_);
+      }
+    }
+    if (n == most_) {
+      world_ = nullptr;
+      rec.ran.fetch_add(1);
+      rec.threw = true;
+    }
+    throw thrown{id_};
+  }
+
+ private:
+  unsigned fails_, most_;
+};
+
+/// Of a timer: never early.
+class alarm_ticket : public ticket {
+ public:
+  static inline thread_local weir::time_point made_for;  // what the next one is for
+
+  alarm_ticket(world* w, unsigned id, std::uint32_t recipe) noexcept : ticket(w, id, recipe), due_(made_for) {}
+  int operator()() {
+    require(in_sink || weir::clock_type::now() >= due_, "a timer was early", id_);
+    return ticket::operator()();
+  }
+
+ private:
+  weir::time_point due_;
+};
+
+/// Of every(): runs again and again, each time for another period, and never beside itself.
+class series_ticket {
+ public:
+  static constexpr bool traceless = false;
+  static inline thread_local weir::duration period_of_next{};
+
+  series_ticket(world* w, unsigned id, std::uint32_t recipe) noexcept
+      : world_(w), id_(id), recipe_(recipe), made_(weir::clock_type::now()), period_(period_of_next) {}
+  series_ticket(series_ticket&& o) noexcept
+      : world_(std::exchange(o.world_, nullptr)), id_(o.id_), recipe_(o.recipe_), runs_(o.runs_), made_(o.made_), period_(o.period_) {}
+  series_ticket& operator=(series_ticket&&) = delete;
+  ~series_ticket() {
+    if (world_ != nullptr) world_->all[id_].dropped.fetch_add(1);
+  }
+  void operator()() {
+    record& rec = world_->all[id_];
+    if (in_sink) {
+      rec.sunk.fetch_add(1);
+      world_ = nullptr;
+      return;
+    }
+    require(!rec.inside.exchange(true), "two runs of a series met", id_);
+    ++runs_;
+    require(weir::clock_type::now() >= made_ + runs_ * period_, "a series ran too often", id_, static_cast<unsigned>(runs_));
+    rec.ran.fetch_add(1);
+    bool threw = false;
+    try {
+      act(*world_, recipe_);
+    } catch (...) {
+      threw = true;
+      rec.failed.fetch_add(1);
+    }
+    rec.inside = false;
+    if (threw) throw thrown{id_};
+  }
+  bool whole() const noexcept { return world_ != nullptr; }
+  void refuse() noexcept { std::exchange(world_, nullptr)->all[id_].refused.fetch_add(1); }
+
+ private:
+  world* world_;
+  unsigned id_;
+  std::uint32_t recipe_;
+  weir::duration::rep runs_ = 0;
+  weir::time_point made_;
+  weir::duration period_;
 };
 
 /// A plain value that fits into a queue's slot.
