@@ -217,10 +217,12 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
   }
 }
 
-outcome core::run_on_caller(job j) noexcept {
+outcome core::run_on_caller(lease& l, job j) noexcept {
   acquire_ref();  // the callable may destroy the runtime
-  this_caller = {this, nullptr};
+  this_caller = {this, &l.seat};
+  l.seat.taken.store(true, relaxed);
   const outcome o = j.ops().run(j);
+  l.seat.taken.store(false, relaxed);
   this_caller = {};
   if (is_end(o)) ended_elsewhere[o].add();  // else it waits for another attempt
   tell_if_asked();
@@ -387,6 +389,7 @@ bool is_sweep_marker(const job& j) noexcept { return &j.ops() == &marker_ops; }
 // by one, up to a marker; the live jobs keep their order among each other. What a worker takes meanwhile may overtake
 // the one job that is in hand. Amortised O(1) a cancelled task.
 void core::sweep(lease& l) noexcept {
+  acquire_ref();  // what is let go of may be the last to hold the runtime
   for (std::size_t i = 0; i < lane_count; ++i) {
     inject_queue& q = lanes[i];
     inject_queue::producer* p = i == static_cast<std::size_t>(lane::normal) ? &l.producer : l.side[i].get();
@@ -400,6 +403,8 @@ void core::sweep(lease& l) noexcept {
   }
   published(lane::normal);
   attention_.mark(attention::side_lanes);
+  look_late();  // what was in hand may have been all that a shutdown missed
+  release_ref();
 }
 
 void core::room_made(bool in_bulk) noexcept {

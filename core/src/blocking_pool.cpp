@@ -19,8 +19,8 @@ constexpr std::int64_t keep_alive = 10'000'000'000;  // ns
 }
 
 runner* current_runner() noexcept {
-  worker* const w = worker::current();
-  return w != nullptr ? static_cast<runner*>(w) : this_side;
+  if (worker* const w = worker::current(); w != nullptr) return w;
+  return this_side != nullptr ? static_cast<runner*>(this_side) : this_caller.seat;
 }
 
 // ---- the threads ----
@@ -178,7 +178,7 @@ status blocking_pool::admit() noexcept {
     return queued() + promised_ + (threads_ - looking_) >= std::size_t{core_.opts.max_blocking} + core_.opts.blocking_capacity;
   };
   if (full()) {
-    sweep(lock);
+    if (stale_.load(relaxed) > 0) sweep(lock);
     if (full()) return rejected_.add(), status(errc::full);
   }
   if (leaving_) return errc::stopped;
@@ -188,6 +188,12 @@ status blocking_pool::admit() noexcept {
     if (const int e = start(gone); e != 0 && threads_ == 0) return system_failure(e, "weir: cannot start a blocking thread");
   ++promised_;
   return {};
+}
+
+void blocking_pool::look_again() noexcept {
+  const std::lock_guard lock(mutex_);
+  for (side_thread* s : idle_) s->bed.unpark();
+  idle_.clear();
 }
 
 void blocking_pool::unadmit() noexcept {
@@ -227,9 +233,8 @@ void blocking_pool::stop(bool join) noexcept {
   {
     const std::lock_guard lock(mutex_);
     leaving_ = true;
-    for (side_thread* s : idle_) s->bed.unpark();
-    idle_.clear();
   }
+  look_again();
   for (std::size_t i = 0; join; ++i) {
     pthread_t t{};
     {

@@ -5,7 +5,8 @@
 // to be woken. Everything is under one mutex: a call that blocks costs more.
 //
 // A task here is a node whose ticket lies in waiting_ instead of a lane. The room for it is promised before its callable is
-// touched. A cancelled one stays there, stale, until a thread or somebody who finds the queue full takes it out. One that has
+// touched. A cancelled one stays there, stale, until a thread or somebody who finds the queue full takes it out: he looks through the
+// queue only if there is one, so that refusing costs nothing while the pool is overloaded. One that has
 // thrown and waits for another attempt comes back here from the timekeeper's wheel, past the capacity (P38).
 //
 // Invariant (under mutex_)   I1  while a ticket waits or is promised, a thread looks for work or all max_blocking are busy, but
@@ -63,6 +64,8 @@ class blocking_pool {
     for (job j; take_one(j);) f(j);
   }
   bool any_waits() const noexcept;
+  void note_stale(std::int64_t more) noexcept { stale_.fetch_add(more, relaxed); }
+  void look_again() noexcept;  // makes the threads that sleep look
 
   // A thread of the pool waits for a task of the pool.
   class one_waits {
@@ -111,6 +114,7 @@ class blocking_pool {
   std::vector<std::unique_ptr<side_thread>> sides_;  // never moves: has room for all
   atomic<std::size_t> made_{0};
   atomic<unsigned> waits_{0};
+  atomic<std::int64_t> stale_{0};  // tickets that wait, or are about to be let go of, whose task has ended without them
   std::vector<side_thread*> idle_;
   unsigned threads_ = 0, looking_ = 0;  // of them those that are not inside a task
   bool leaving_ = false, detached_ = false;

@@ -70,6 +70,7 @@ snapshot core::metrics() const {
   s.rejected = time.rejected() + side.rejected();
   s.overran = time.late();
   s.running = side.busy();
+  each_caller([&s](caller_seat&) { ++s.running; });
   const std::uint64_t ended = ended_sum();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) {
     const worker& w = *slot(i);
@@ -105,6 +106,7 @@ snapshot core::metrics() const {
   };
   for (unsigned i = 0, e = slot_count(); i < e; ++i) look(*slot(i), static_cast<int>(slot(i)->number));
   side.each_running([&](side_thread& t) { look(t, -1); });
+  each_caller([&](caller_seat& t) { look(t, -1); });
   s.submitted = submitted_sum();
   const std::uint64_t unfinished = s.submitted > ended ? s.submitted - ended : 0;
   s.queued = unfinished > s.running ? unfinished - s.running : 0;

@@ -68,6 +68,7 @@ struct lease {
   slab_heap heap;
   counter returned, rejected;
   presence<os_atomics> call;  // of submit(), from the publication on
+  caller_seat seat;
   stop_hub* recent_hub = nullptr;
   retry_terms* recent_terms = nullptr;
 };
@@ -130,7 +131,19 @@ class core {
   void give_lease_back(lease& l) noexcept;
   outcome admit_outside(lease& l, const task_options* opts, patience p, std::uint64_t n, admission& a) noexcept;
   outcome settle(lease& l, const task_options* opts, patience p, admission& a) noexcept;  // after try_use() said no
-  outcome run_on_caller(job j) noexcept;
+  outcome run_on_caller(lease& l, job j) noexcept;
+  template <class F>
+  void each_caller(F f) const {  // f(caller_seat&) of each submitter that runs a task; outside of the lock, for leases stay
+    for (std::size_t i = 0;; ++i) {
+      lease* l = nullptr;
+      {
+        const std::lock_guard lock(lease_mutex_);
+        if (i >= leases_.size()) return;
+        l = leases_[i].get();
+      }
+      if (l->seat.taken.load(relaxed)) f(l->seat);
+    }
+  }
   bool drop_oldest(lease& from, lane l) noexcept;
   void look_late() noexcept;
   inject_queue::producer* producer_of(lease& l, lane prio) noexcept;
@@ -216,7 +229,9 @@ class core {
   worker& add_worker(unsigned number);  // throws
   int start_thread(worker& w) noexcept;
   int start_all() noexcept;
+  status start_again() noexcept;
   void end_threads() noexcept;
+  void end_for_good() noexcept;
   bool begin_close(bool keep_timers = false) noexcept;
   void flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept;
   report make_report(bool complete) const;
@@ -279,8 +294,8 @@ extern constinit thread_local lease_cache this_lease __attribute__((tls_model("i
 // The task that the calling thread runs because a queue was full (on_full::caller_runs). To it the runtime is what it is to a
 // task on a worker: it cannot wait for its own end there.
 struct caller_run {
-  core* owner = nullptr;     // null: none
-  task_node* node = nullptr;  // if it has one
+  core* owner = nullptr;        // null: none
+  caller_seat* seat = nullptr;  // null: no task, but the end of one that was dropped
 };
 extern constinit thread_local caller_run this_caller __attribute__((tls_model("initial-exec")));
 bool is_sweep_marker(const job& j) noexcept;  // admission.cpp

@@ -194,14 +194,17 @@ report core::make_report(bool complete) const {
     WEIR_TRY { r.still_running.push_back(info); }
     WEIR_CATCH_ALL { break; }  // no memory: the report names fewer
   }
+  const auto add = [&](const runner& beside) {
+    task_info info;
+    info.name = beside.current_name.load(relaxed);
+    info.context = opts.context;
+    r.still_running.push_back(info);
+  };
   WEIR_TRY {
     side.each_running([&](side_thread& s) {
-      if (s.running.top() == nullptr) return;
-      task_info info;
-      info.name = s.current_name.load(relaxed);
-      info.context = opts.context;
-      r.still_running.push_back(info);
+      if (s.running.top() != nullptr) add(s);
     });
+    each_caller(add);
   }
   WEIR_CATCH_ALL {}
   return r;
@@ -262,6 +265,7 @@ void core::stop_leftovers() noexcept {
 void core::leave_leftovers() noexcept {
   attention_.raise(attention::leftovers);
   wake_all();  // they look
+  side.look_again();
 }
 
 // Nothing new starts, what runs is asked to stop, what is queued completes with `stopped`.
@@ -321,8 +325,8 @@ void core::hand_off() noexcept {
   resume();
 }
 
-void core::worker_left() noexcept {
-  if (!crew_.left()) return;
+// All threads have ended, and nobody leads.
+void core::end_for_good() noexcept {
   {
     std::unique_lock life(life_mutex_);
     static_cast<void>(shutdown_.take());
@@ -331,6 +335,11 @@ void core::worker_left() noexcept {
     shutdown_.leave(life);
   }
   for_each_dependant([](dependant& d) { d.stopped(); });
+}
+
+void core::worker_left() noexcept {
+  if (!crew_.left()) return;
+  end_for_good();
   release_ref();
 }
 

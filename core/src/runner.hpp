@@ -1,4 +1,5 @@
-// What a thread that runs tasks shows of them to others: workers, and the threads of the blocking pool. Layer 3.
+// What a thread that runs tasks shows of them to others: workers, the threads of the blocking pool, and submitters that run what did
+// not fit (on_full::caller_runs). Layer 3.
 #pragma once
 
 #include "futex.hpp"
@@ -15,6 +16,11 @@ using running_nodes = running_list<os_atomics, task_node>;  // those that have a
 struct runner {
   running_nodes running;
   atomic<const char*> current_name{nullptr};
+};
+
+// A submitter's; taken while it runs a task, which need not have a node.
+struct caller_seat : runner {
+  atomic<bool> taken{false};
 };
 
 /// The calling thread's, or null.

@@ -39,9 +39,13 @@ const char* complaint(const options& o) noexcept {
 
 core* core_create(const options& o) {
   if (const char* c = complaint(o)) throw_invalid_argument(c);
-  auto c = std::make_unique<core>(o, discover_topology());
-  c->start();
-  return c.release();
+  core* const c = new core(o, discover_topology());
+  WEIR_TRY { c->start(); }
+  WEIR_CATCH_ALL {
+    c->release_ref();  // what on_thread_start has kept, a handle perhaps, may keep it
+    WEIR_RETHROW;
+  }
+  return c;
 }
 
 bool on_own_worker(const core& c) noexcept { return worker::current_of(c) != nullptr; }

@@ -106,7 +106,7 @@ struct call_of {
 };
 
 WEIR_NOINLINE outcome to_target(core& c, const admission& a, const job* jobs, std::size_t n) noexcept {
-  if (a.target == on_caller) return c.run_on_caller(*jobs);
+  if (a.target == on_caller) return c.run_on_caller(*static_cast<lease*>(a.place), *jobs);
   const call_of inside(a);
   const outcome o = c.deliver(*c.numbered(static_cast<unsigned>(a.target)), jobs, n, a.tag);
   if (o != outcome_ok) unadmit(c, a, n);

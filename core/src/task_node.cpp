@@ -54,7 +54,8 @@ std::stop_source& source_of(task_node& n) {
 // Tickets in a queue whose task is taken: one more, or one fewer.
 void note_stale(task_node& n, std::int64_t more) noexcept {
   if (is_gated(n)) state_of(*ticket_of(n).via).note_stale(more);
-  else if ((n.state.load(relaxed) & beside) == 0) node_owner(n)->stale_tickets.fetch_add(more, relaxed);  // the pool sweeps its own
+  else if ((n.state.load(relaxed) & beside) != 0) node_owner(n)->side.note_stale(more);
+  else node_owner(n)->stale_tickets.fetch_add(more, relaxed);
 }
 
 // After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
@@ -101,26 +102,8 @@ class watched_run {
   bool watched_ = false;
 };
 
-// By who submitted it, as on_full::caller_runs says. No worker has it in its list, so it hears by itself of an abort.
-outcome run_by_caller(task_node& n) noexcept {
-  const auto tell = [&n] { node_tell_to_stop(n); };
-  this_caller.node = &n;
-  outcome o = outcome_ok;
-  {
-    const std::stop_callback on_stop(node_owner(n)->stop_all.get_token(), tell);
-    const watched_run watch(n, n.state.load(relaxed));
-    o = n.ops->run(n);
-  }
-  this_caller.node = nullptr;
-  if (o == outcome_again) return node_wait_again(n);
-  node_after_run(n);
-  return o;
-}
-
-// Runs a claimed task on the current thread; the outcome is the caller's to count.
-outcome run_claimed(task_node& n) noexcept {
-  runner* const w = current_runner();
-  if (w == nullptr) return run_by_caller(n);
+// Runs a claimed task on the current thread, whose runner w is; the outcome is the caller's to count.
+outcome run_shown(task_node& n, runner* const w) noexcept {
   running_nodes::entry me{&n};
   w->running.enter(me);
   const char* const outer_name = w->current_name.load(relaxed);
@@ -135,6 +118,20 @@ outcome run_claimed(task_node& n) noexcept {
   if (o == outcome_again) return node_wait_again(n);
   node_after_run(n);
   return o;
+}
+
+// By who submitted it, as on_full::caller_runs says. Nobody halts him, so he may begin after those that run were asked to stop: it
+// hears of that by itself.
+WEIR_NOINLINE outcome run_by_caller(task_node& n) noexcept {
+  const auto tell = [&n] { node_tell_to_stop(n); };
+  const std::stop_callback on_stop(node_owner(n)->stop_all.get_token(), tell);
+  return run_shown(n, this_caller.seat);
+}
+
+outcome run_claimed(task_node& n) noexcept {
+  if (worker* const w = worker::current(); w != nullptr) return run_shown(n, w);
+  if (this_side != nullptr) return run_shown(n, this_side);
+  return run_by_caller(n);
 }
 
 outcome run_in_time(task_node& n) noexcept {
@@ -380,6 +377,7 @@ bool node_try_run(task_node& n, std::uint32_t needed) noexcept {
 static bool try_run_beside(task_node& n) noexcept {
   core& c = *node_owner(n);
   if (this_side == nullptr || &this_side->owner != &c || !node_claim(n, beside, again)) return false;
+  note_stale(n, 1);
   if (const outcome o = run_in_time(n); is_end(o)) count_elsewhere_end(c, o);
   return true;
 }
@@ -485,14 +483,10 @@ outcome node_wait(task_node& n, time_point until) noexcept {
 }
 
 std::stop_token current_token() noexcept {
-  runner* const here = current_runner();
-  if (here == nullptr) {
-    if (this_caller.owner == nullptr) return {};
-    return this_caller.node != nullptr ? node_token(*this_caller.node) : this_caller.owner->stop_all.get_token();
-  }
-  if (const running_nodes::entry* const n = here->running.top(); n != nullptr) return node_token(*n->node);
-  worker* const w = worker::current();
-  return w != nullptr ? w->owner.stop_all.get_token() : std::stop_token();
+  if (runner* const here = current_runner(); here != nullptr)
+    if (const running_nodes::entry* const n = here->running.top(); n != nullptr) return node_token(*n->node);
+  if (worker* const w = worker::current(); w != nullptr) return w->owner.stop_all.get_token();
+  return this_caller.owner != nullptr ? this_caller.owner->stop_all.get_token() : std::stop_token();
 }
 
 }  // namespace detail

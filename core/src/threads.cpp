@@ -67,7 +67,8 @@ void core::start() {
   active_.store(initial_workers, relaxed);
   register_core(*this);
   if (const int e = start_all(); e != 0) {
-    unregister_core(*this);
+    begin_close();
+    end_for_good();  // what on_thread_start has submitted
     throw_system_error(e, "weir: cannot start worker thread");
   }
 }
@@ -180,13 +181,26 @@ status core::resize(unsigned n) {
 
 // ---- once more ----
 
-// Everything that the shutdown has left is at rest: no thread, no job, no unfinished task. What is reset here is what the
-// shutdown set.
+// Who restarts leads, as who shuts down does, and holds no lock while threads start and end: on_thread_start may submit. What
+// it has submitted to a runtime that does not start after all came late.
 status core::restart() {
   if (dead()) return errc::stopped;
+  if (on_own_thread()) return errc::invalid;
   std::unique_lock life(life_mutex_);
   while (stopped() && shutdown_.led()) shutdown_.wait(life, forever);  // what came late is being let go of
-  if (!stopped() || shutdown_.led() || crew_.orphaned()) return errc::invalid;
+  if (!stopped() || !shutdown_.take()) return errc::invalid;
+  life.unlock();
+  status s = start_again();
+  life.lock();
+  if (s) doors_.open();
+  else let_go_of_late(life);
+  shutdown_.leave(life);
+  return s;
+}
+
+// Everything that the shutdown has left is at rest: no thread, no job, no unfinished task. What is reset here is what the
+// shutdown set.
+status core::start_again() noexcept {
   {
     const std::lock_guard lock(spare_mutex_);
     stopping_ = false;
@@ -210,7 +224,6 @@ status core::restart() {
     closed_ = false;
     for (auto& l : leases_) l->credits.reopen();
   }
-  doors_.open();
   return {};
 }
 

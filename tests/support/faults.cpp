@@ -58,6 +58,7 @@ long __wrap_syscall(long number, ...) {
       for (std::uint32_t i = draw() % 8; i > 0; --i) ::sched_yield();
     } else if (a[1] == FUTEX_WAIT_PRIVATE) {
       early.fetch_add(1, std::memory_order_relaxed);
+      if (draw() % 2 == 0) ::sched_yield();  // who waits by turning round lets go on what he waits for
       switch (draw() % 4) {
         case 0: return 0;
         case 1: return errno = EINTR, -1;

@@ -172,6 +172,17 @@ TEST(Blocking, ACallThatWaitsForAnotherNeedsNoSecondThread) {
   EXPECT_EQ(outer.get().value(), 4);
 }
 
+TEST(Blocking, WhatAWaiterHasRunInPlaceGivesItsPlaceBack) {
+  weir::runtime rt(with_blocking(1, 1));
+  auto outer = rt.blocking([&] {
+    int sum = 0;
+    for (int i = 1; i <= 3; ++i) sum = sum * 10 + rt.blocking([i] { return i; }).get().value_or(0);
+    return sum;
+  });
+  EXPECT_EQ(outer.get().value_or(0), 123) << "each is queued, and run by the one that waits";
+  EXPECT_EQ(rt.metrics().rejected, 0u);
+}
+
 TEST(Blocking, DrainWaitsForItAndForWhatItSubmits) {
   weir::runtime rt(with_blocking(2));
   std::atomic<int> ran{0};

@@ -8,9 +8,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -250,6 +252,50 @@ TEST(CallerRuns, AnAbortAsksItToStop) {
     f.rt.abort();
     caller.join();
   }
+}
+
+// As on a worker: what runs past its deadline, or past a drain's, is named.
+TEST(CallerRuns, IsSeenFromOutside) {
+  full_runtime f(bounded(1, 1, on_full::caller_runs));
+  const std::size_t others = f.rt.metrics().running;
+  gate inside, plain, go;
+  std::thread caller([&] {
+    auto h = f.rt.spawn([&] {
+      inside.open();
+      go.wait();
+    }, {.deadline = weir::clock_type::now() + 1ms, .name = "by its caller"});
+    EXPECT_TRUE(h.ready());
+  });
+  std::thread other([&] {
+    EXPECT_TRUE(f.rt.submit([&] {
+      plain.open();
+      go.wait();
+    }, {.name = "plainly"}));
+  });
+  inside.wait();
+  plain.wait();
+  EXPECT_TRUE(eventually([&] { return f.rt.metrics().overran == 1; }));
+  weir::snapshot m = f.rt.metrics();
+  EXPECT_EQ(m.running, others + 2);
+  EXPECT_EQ(m.queued, 1u) << "what fills the queue";
+  ASSERT_EQ(m.overdue.size(), 1u);
+  EXPECT_STREQ(m.overdue[0].name, "by its caller");
+  EXPECT_EQ(m.overdue[0].worker, -1);
+  const weir::report r = f.rt.drain(weir::clock_type::now());
+  EXPECT_FALSE(r.complete);
+  std::vector<std::string> names;
+  for (const weir::task_info& i : r.still_running)
+    if (i.worker == -1) names.emplace_back(i.name);
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"by its caller", "plainly"}));
+  go.open();
+  caller.join();
+  other.join();
+  f.p.release();
+  EXPECT_TRUE(f.rt.drain().complete);
+  m = f.rt.metrics();
+  EXPECT_EQ(m.running, 0u);
+  EXPECT_TRUE(m.overdue.empty());
 }
 
 // P26, as on a worker.
