@@ -38,7 +38,8 @@ int main() {
 
   // Two runtimes: each waits for the other without a deadlock; the second is not pinned.
   weir::runtime requests({.workers = 1}), batch({.workers = 1, .name = "batch"});
-  std::printf("through both: %d\n", requests.run([&] { return batch.run([&] { return requests.run([] { return 42; }); }); }));
+  std::printf("through both: %d\n",
+              requests.run([&] { return batch.run([&] { return requests.run([] { return 42; }); }); }));
 
   // In the child of a fork() the parent's runtimes answer stopped, and a new one works.
   std::fflush(stdout);

@@ -36,9 +36,7 @@ int main() {
   });
   try {
     s.value();
-  } catch (const std::out_of_range& e) {
-    std::printf("the loop says %s\n", e.what());
-  }
+  } catch (const std::out_of_range& e) { std::printf("the loop says %s\n", e.what()); }
 
   // One worker: a task that comes while it is inside of a loop waits until the whole loop has ended.
   weir::runtime one({.workers = 1});

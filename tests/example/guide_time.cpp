@@ -13,10 +13,11 @@ int main() {
   o.workers = 1;
   weir::runtime rt(o);
 
+  std::atomic<bool> enough{false};
   // start_by: whoever is served later than this has gone away already. deadline: it runs on, but is told.
   auto slow = rt.spawn(
-      [](std::stop_token token) {
-        while (!token.stop_requested()) std::this_thread::sleep_for(1ms);
+      [&](std::stop_token token) {
+        while (!token.stop_requested() || !enough) std::this_thread::sleep_for(1ms);
         return "half of an answer";
       },
       {.deadline = weir::clock_type::now() + 50ms, .name = "slow"});
@@ -24,12 +25,15 @@ int main() {
 
   std::printf("behind it: %s, without having been begun\n", weir::to_string(behind.get().error().code));
   auto first = slow.get();  // at its deadline whoever waits is let go, once
+  enough = true;
   std::printf("first: %s\n", weir::to_string(first.error().code));
   std::printf("then: %s\n", slow.get().value());
 
   // A timer is an object: it goes when that goes.
   std::atomic<int> rang{0};
-  { const auto forgotten = weir::after(rt, 5ms, [&] { ++rang; }); }
+  {
+    const auto forgotten = weir::after(rt, 1h, [&] { ++rang; });
+  }
   auto called_off = weir::after(rt, 1h, [&] { ++rang; });
   const bool once = called_off.cancel(), twice = called_off.cancel();  // true: it never starts
   std::printf("called off: %s, again: %s\n", once ? "yes" : "no", twice ? "yes" : "no");

@@ -21,7 +21,8 @@ int main() {
   std::uint64_t started = 0;
   for (const weir::worker_stats& w : after.workers) started += w.started;  // and steals, parks, wakes, forced
   std::printf("by all workers: %d\n", static_cast<int>(started));
-  std::printf("for Prometheus: %s\n", rt.metrics().prometheus().find("weir_tasks_queued 0") != std::string::npos ? "yes" : "no");
+  std::printf("for Prometheus: %s\n",
+              rt.metrics().prometheus().find("weir_tasks_queued 0") != std::string::npos ? "yes" : "no");
 }
 
 // prints:
