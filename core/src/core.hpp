@@ -176,6 +176,7 @@ class core {
     if (const std::uint32_t h = idle.published(); h != 0) [[unlikely]] wake_if_needed(h);
   }
   bool post(const job& j, lane prio = lane::normal, int target = -1) noexcept;  // a ticket of an admitted task; false: no memory
+  bool post_while_held(const job& j, lane prio = lane::normal, int target = -1) noexcept;  // the caller holds the runtime
   void wake_if_needed(std::uint32_t hint) noexcept;
   WEIR_NOINLINE void look_after_drainer() noexcept;
   int slot_here() const noexcept;  // of the worker that is pinned to the caller's processor; -1: none

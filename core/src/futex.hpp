@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <mutex>
 
+#include <pthread.h>
+
 namespace weir {
 inline namespace v0 {
 namespace detail {
@@ -28,12 +30,30 @@ void futex_wake(const atomic<std::uint32_t>* word, int n) noexcept;
 
 extern bool asymmetric_fences_known;  // asymmetric_fences(), once it was asked; false before
 
+#if defined(PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP)
+// Looks again for about a microsecond before it sleeps: what weir holds a lock for takes some 20 ns, and a sleep and the wake-up
+// from it several microseconds, paid by both (fork/group).
+class adaptive_mutex {
+ public:
+  constexpr adaptive_mutex() noexcept = default;
+  adaptive_mutex(const adaptive_mutex&) = delete;
+  void lock() noexcept { pthread_mutex_lock(&mutex_); }
+  bool try_lock() noexcept { return pthread_mutex_trylock(&mutex_) == 0; }
+  void unlock() noexcept { pthread_mutex_unlock(&mutex_); }
+
+ private:
+  pthread_mutex_t mutex_ = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
+};
+#else
+using adaptive_mutex = std::mutex;
+#endif
+
 struct os_atomics : seam {
-  using mutex = std::mutex;
+  using mutex = adaptive_mutex;
   // For a light side that has no slow path of its own.
   static void light_or_full_fence() noexcept {
     if (asymmetric_fences_known) light_fence();  // [ask] [quiesce] [late]
-    else fence_seq_cst();  // [ask] [quiesce] [late]
+    else fence_seq_cst();                        // [ask] [quiesce] [late]
   }
   static void wait(const atomic<std::uint32_t>& w, std::uint32_t expected, std::int64_t ns) noexcept {
     futex_wait(w, expected, ns);

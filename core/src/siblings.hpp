@@ -94,12 +94,19 @@ class siblings {
   unsigned active_ = 0;  // have a place, begun or not
 };
 
-/// A child that has got its place: its ticket goes to a queue, past every admission (P38).
-inline void post(child_node& n) noexcept {
-  add_reference(n.refs);
-  if (is_gated(n) ? gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok : node_owner(n)->post(node_ticket(n))) return;
+/// A child that has got its place: its ticket, with a reference that the caller gives it, goes to a queue, past every admission
+/// (P38). `held`: its runtime, if the caller holds that.
+inline void post_with_reference(child_node& n, core* held = nullptr) noexcept {
+  if (is_gated(n)       ? gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok
+      : held != nullptr ? held->post_while_held(node_ticket(n))
+                        : node_owner(n)->post(node_ticket(n)))
+    return;
   node_fail(n, errc::failed, false);  // no memory for the ticket
   node_release(n);
+}
+inline void post(child_node& n) noexcept {
+  add_reference(n.refs);
+  post_with_reference(n);
 }
 /// What leave() and admit() gave: posts it, and lets go of it.
 inline void post_admitted(child_node* n) noexcept {

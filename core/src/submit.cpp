@@ -230,6 +230,10 @@ bool core::post(const job& j, lane prio, int target) noexcept {
     ~hold() { c.release_ref(); }
   } const until_the_end{*this};
   acquire_ref();
+  return post_while_held(j, prio, target);
+}
+
+bool core::post_while_held(const job& j, lane prio, int target) noexcept {
   outcome o = target < 0 ? outcome_of(errc::invalid) : deliver(*numbered(static_cast<unsigned>(target)), &j, 1, 0);
   if (o == outcome_of(errc::invalid)) {  // anybody's; or its worker is gone
     admission a;

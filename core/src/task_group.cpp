@@ -24,8 +24,8 @@ class group_state {
   }
   // Whoever adds the first child of a new round finds the group clean.
   void begin_round() {
-    if (!round_over) return;
-    round_over = false;
+    if (!round_over.load(relaxed)) return;
+    round_over.store(false, relaxed);
     errors.clear();
     failed.reset();
   }
@@ -34,7 +34,8 @@ class group_state {
   detail::mutex mutex;
   group_counter<os_atomics> children{mutex};
   siblings unbegun;
-  bool round_over = false, cancelled = false;
+  // Written under the lock. Read without it where the answer may be late by a moment: who writes them deals with whoever has not begun.
+  atomic<bool> round_over{false}, cancelled{false};
   std::optional<error> failed;
   std::vector<error> errors;
   std::stop_source source;
@@ -51,7 +52,7 @@ namespace {
 void cancel_group(group_state& g) noexcept {
   {
     const std::lock_guard lock(g.mutex);
-    g.cancelled = true;
+    g.cancelled.store(true, relaxed);
   }
   cancel_unstarted(g.unbegun, g.mutex);
   std::stop_source source = std::stop_source(std::nostopstate);
@@ -68,34 +69,42 @@ void group_state::on_parent_stop::operator()() const noexcept { cancel_group(*g)
 
 std::stop_source* group_source(task_node& n) noexcept { return &static_cast<group_node&>(n).group->source; }
 
+namespace {
+// The child that this thread, waiting for the group, has taken out of its list and is about to run.
+constinit thread_local const task_node* taken_by_waiter __attribute__((tls_model("initial-exec"))) = nullptr;
+}  // namespace
+
 bool group_started(group_node& n) noexcept {
-  const std::lock_guard lock(n.group->mutex);
-  n.group->unbegun.unlink(n);
-  return !n.group->cancelled;
+  group_state& g = *n.group;
+  if (std::exchange(taken_by_waiter, nullptr) == &n) return !g.cancelled.load(relaxed);
+  const std::lock_guard lock(g.mutex);
+  g.unbegun.unlink(n);
+  return !g.cancelled.load(relaxed);
 }
 
 void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
-  std::shared_ptr<group_state> keep;
+  // Whoever asks running tasks to stop gets at the group through this child; after the count it may be gone.
+  if (runner* const w = current_runner(); w != nullptr)
+    if (running_nodes::entry* const top = w->running.top(); top != nullptr && top->node == &n) w->running.leave(*top);
+  std::shared_ptr<group_state> keep;  // of the last one: until the lock is free
   child_node* next = nullptr;
   bool cancel = false;
   {
     group_state& g = *n.group;
     const std::lock_guard lock(g.mutex);
-    keep = g.self_while_alive;
     if (e != errc{}) {
-      cancel = g.options.cancel_on_error && e != errc::cancelled && !g.cancelled;
+      cancel = g.options.cancel_on_error && e != errc::cancelled && !g.cancelled.load(relaxed);
       WEIR_TRY { g.record(e, std::move(cause)); }
       WEIR_CATCH_ALL {}  // no memory for the second error: the first is kept outside the vector
     }
     next = g.unbegun.leave();
     if (next != nullptr) g.children.startable();
+    if (cancel) keep = g.self_while_alive;  // it counts as running until the others are told
+    else if (g.children.ended()) keep = std::move(g.self_while_alive);
   }
   post_admitted(next);
-  if (cancel) cancel_group(*keep);
-  // Whoever asks running tasks to stop gets at the group through this child; after the count it may be gone.
-  if (runner* const w = current_runner(); w != nullptr)
-    if (running_nodes::entry* const top = w->running.top(); top != nullptr && top->node == &n) w->running.leave(*top);
-  {
+  if (cancel) {
+    cancel_group(*keep);
     const std::lock_guard lock(keep->mutex);
     if (keep->children.ended()) keep->self_while_alive.reset();
   }
@@ -128,11 +137,13 @@ task_group::~task_group() {
 
 bool task_group::begin(detail::admission& a, bool only_now) {
   group_state& g = *state_;
-  {
+  // Nothing of that: the lock is for start(), which looks again.
+  if (only_now || g.round_over.load(detail::relaxed) || g.cancelled.load(detail::relaxed) ||
+      g.options.parent.stop_requested()) {
     const std::lock_guard lock(g.mutex);
     g.begin_round();
-    if (g.options.parent.stop_requested()) g.cancelled = true;
-    if (g.cancelled) return false;
+    if (g.options.parent.stop_requested()) g.cancelled.store(true, detail::relaxed);
+    if (g.cancelled.load(detail::relaxed)) return false;
     if (only_now && !g.unbegun.reserve()) return false;
   }
   const detail::patience p = only_now ? detail::patience::never : detail::patience::elsewhere;
@@ -158,20 +169,23 @@ void task_group::start(detail::group_node& n, const detail::node_ops& ops, const
                        bool only_now) noexcept {
   group_state& g = *state_;
   namespace bits = detail::node_state;
-  detail::node_init(n, *core_, ops, bits::detached | (gate_ == nullptr ? bits::in_place : 0u) | (a.tag != 0 ? bits::counted : 0u), 2,
+  // References: its life, and its ticket's or, while it has none, this call's.
+  detail::node_init(n, *core_, ops,
+                    bits::detached | (gate_ == nullptr ? bits::in_place : 0u) | (a.tag != 0 ? bits::counted : 0u), 2,
                     nullptr, gate_);
   n.group = &g;
   bool cancelled, now;
   {
     const std::lock_guard lock(g.mutex);
     if (g.children.add()) g.self_while_alive = state_;
-    cancelled = g.cancelled;
+    cancelled = g.cancelled.load(detail::relaxed);
     now = g.unbegun.add(n, only_now);
     if (now) g.children.startable();  // a waiter on a worker may be the only one who can run it
+    if (now && cancelled) detail::add_reference(n.refs);
   }
-  if (now) detail::post(n);
+  if (now) detail::post_with_reference(n, core_);
   if (cancelled) detail::node_fail(n, errc::cancelled, now);
-  detail::node_release(n);
+  if (!now || cancelled) detail::node_release(n);
 }
 
 void task_group::give_up(const detail::admission& a, bool only_now) noexcept {
@@ -220,6 +234,25 @@ status task_group::wait() { return wait_until(time_point::max()); }
 
 status task_group::wait_until(time_point until) { return wait(until, false); }
 
+namespace {
+bool passed(time_point until) noexcept { return until != time_point::max() && clock_type::now() >= until; }
+
+// On a worker: the oldest that have not begun, until there are none, or the time has passed.
+void run_unstarted(group_state& g, const detail::core& c, time_point until) noexcept {
+  do {
+    detail::child_node* n = nullptr;
+    {
+      const std::lock_guard lock(g.mutex);
+      n = g.unbegun.oldest_unstarted();
+    }
+    if (n == nullptr) return;
+    detail::taken_by_waiter = n;
+    if (!detail::node_try_run(*n)) detail::taken_by_waiter = nullptr;
+    detail::node_release(*n);
+  } while (!passed(until) && !c.dead());
+}
+}  // namespace
+
 status task_group::wait(time_point until, bool at_any_price) {
   group_state& g = *state_;
   detail::worker* const w = core_ != nullptr ? detail::worker::current_of(*core_) : nullptr;
@@ -228,46 +261,40 @@ status task_group::wait(time_point until, bool at_any_price) {
   const auto over = [&g] { return g.children.over(); };
   while (!over()) {
     if (core_ == nullptr || core_->dead()) return errc::stopped;
-    if (clock_type::now() >= until) return errc::timeout;
+    if (passed(until)) return errc::timeout;
     if (detail::this_keeper == core_ && !at_any_price) return errc::starved;  // the children may wait for the time
     std::optional<detail::gated_wait> in_gate;
     if (w != nullptr && gate_ != nullptr) {
-      in_gate.emplace(*gate_, *w, &g.children, [](const void* c) noexcept { return static_cast<const counter*>(c)->over(); });
+      in_gate.emplace(*gate_, *w, &g.children,
+                      [](const void* c) noexcept { return static_cast<const counter*>(c)->over(); });
       if (in_gate->starves() && !at_any_price && !over()) return errc::starved;
     }
-    if (w != nullptr && gate_ == nullptr) {
-      detail::child_node* n = nullptr;
-      {
-        const std::lock_guard lock(g.mutex);
-        n = g.unbegun.oldest_unstarted();
-      }
-      if (n != nullptr) {
-        detail::node_try_run(*n);
-        detail::node_release(*n);
-        continue;
-      }
-    }
+    if (w != nullptr && gate_ == nullptr) run_unstarted(g, *core_, until);
     const auto park = [&](std::int64_t ns) {
       const std::int64_t limit = detail::until_ns(until);
-      const bool slept = g.children.sleep(ns == detail::forever ? limit : limit == detail::forever ? ns : std::min(ns, limit),
-                                          [&] { return w != nullptr && gate_ == nullptr && g.unbegun.has_unstarted(); });
+      const bool slept =
+          g.children.sleep(ns == detail::forever      ? limit
+                           : limit == detail::forever ? ns
+                                                      : std::min(ns, limit),
+                           [&] { return w != nullptr && gate_ == nullptr && g.unbegun.has_unstarted(); });
       if (!slept) return true;  // all have ended, or a pending one has got its place
-      return over() || clock_type::now() >= until;
+      return over() || passed(until);
     };
-    for (const std::uint64_t end = detail::ticks() + detail::ticks_of(5'000); !over() && detail::ticks() < end;) detail::cpu_relax();
+    for (const std::uint64_t end = detail::ticks() + detail::ticks_of(5'000); !over() && detail::ticks() < end;)
+      detail::cpu_relax();
     if (over()) break;
     if (any != nullptr) any->park_in_wait(park);
     else park(detail::forever);
   }
   const std::lock_guard lock(g.mutex);
-  g.round_over = true;
+  g.round_over.store(true, detail::relaxed);
   status s;
   if (g.failed) s = *std::exchange(g.failed, std::nullopt);
-  else if (g.cancelled) s = errc::cancelled;
-  if (g.cancelled && !g.options.parent.stop_requested()) {
+  else if (g.cancelled.load(detail::relaxed)) s = errc::cancelled;
+  if (g.cancelled.load(detail::relaxed) && !g.options.parent.stop_requested()) {
     WEIR_TRY {
       g.source = std::stop_source();
-      g.cancelled = false;
+      g.cancelled.store(false, detail::relaxed);
     }
     WEIR_CATCH_ALL {}  // no memory: it stays cancelled until the next wait
   }
