@@ -16,9 +16,9 @@ LAYERS = {
     1: 'job gate_entry slab free_list task_node child_node task_state join_state timer_entry references retry_terms presence set_once',
     2: 'split_deque run_queue inject_queue inbox timer_wheel',
     3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list runner room turnstile counter slot_table '
-       'crew doors attention mailbox duty leader waiting_line aftermath',
+       'crew doors attention mailbox duty leader waiting_line aftermath backlog_evidence',
     # A core and its workers know each other: one layer.
-    5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads stop_hub blocking_pool '
+    5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads elastic stop_hub blocking_pool '
        'timekeeper node_conditions',
     6: 'submit task_node.cpp executor join_handle runtime fork_join parallel siblings task_group timer strand limited task graph '
        'pipeline result_stream retry blocking',

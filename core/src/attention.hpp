@@ -24,8 +24,9 @@ class attention_word {
   using word = typename A::template atomic<std::uint32_t>;
 
   std::uint32_t bits() const noexcept { return word_.load(relaxed); }
-  void raise(std::uint32_t bits) noexcept {
-    if ((word_.load(relaxed) & bits) != bits) word_.fetch_or(bits, relaxed);
+  /// True: this call has put one of them up.
+  bool raise(std::uint32_t bits) noexcept {
+    return (word_.load(relaxed) & bits) != bits && (word_.fetch_or(bits, relaxed) & bits) != bits;
   }
   void lower(std::uint32_t bits) noexcept { word_.fetch_and(~bits, relaxed); }
   /// False: one of `unless` is up, and nothing has changed.

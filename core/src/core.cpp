@@ -23,8 +23,10 @@ core::core(const options& o, topology t)
     : opts(o),
       topo(std::move(t)),
       initial_workers(count_workers(o, topo)),
+      elastic(o.max_workers > initial_workers),
       id(next_id.fetch_add(1, relaxed)),
       pages(o.memory, this),
+      idle(64, elastic),
       credits(o.capacity),
       time(*this),
       side(*this) {}
@@ -69,6 +71,12 @@ snapshot core::metrics() const {
   s.stopped = of(errc::stopped);
   s.rejected = time.rejected() + side.rejected();
   s.overran = time.late();
+  {
+    const std::lock_guard lock(spare_mutex_);
+    s.on_duty = workers_on_duty();
+    s.surplus_came = surplus_came_.get();
+    s.surplus_went = surplus_went_.get();
+  }
   s.running = side.busy();
   each_caller([&s](caller_seat&) { ++s.running; });
   const std::uint64_t ended = ended_sum();

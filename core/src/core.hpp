@@ -8,6 +8,7 @@
 
 #include "aftermath.hpp"
 #include "attention.hpp"
+#include "backlog_evidence.hpp"
 #include "counter.hpp"
 #include "blocking_pool.hpp"
 #include "credits.hpp"
@@ -114,6 +115,11 @@ class core {
   worker* vacate() noexcept;         // a worker sleeps in a wait: a spare for its slot, or null
   void occupy(worker& spare) noexcept;
   void spare_is_free(worker& s) noexcept;
+  // ---- workers that come by themselves (elastic.cpp) ----
+  void note_if_all_are_busy() noexcept;  // after should_wake() said no, when something was published or claimed
+  void look_after_backlog() noexcept;    // whoever stops searching, or others' waiting
+  std::int64_t look_at_backlog() noexcept;  // the timekeeper; nanoseconds to the next look
+  bool surplus_goes(worker& s) noexcept;
   void worker_left() noexcept;      // a thread's last act
   void lock_for_fork() noexcept { lease_mutex_.lock(); }
   void unlock_after_fork() noexcept { lease_mutex_.unlock(); }
@@ -178,6 +184,7 @@ class core {
   bool post(const job& j, lane prio = lane::normal, int target = -1) noexcept;  // a ticket of an admitted task; false: no memory
   bool post_while_held(const job& j, lane prio = lane::normal, int target = -1) noexcept;  // the caller holds the runtime
   void wake_if_needed(std::uint32_t hint) noexcept;
+  void wake_or_note() noexcept;
   WEIR_NOINLINE void look_after_drainer() noexcept;
   int slot_here() const noexcept;  // of the worker that is pinned to the caller's processor; -1: none
   bool wake_one(bool for_forks = false) noexcept;
@@ -194,10 +201,12 @@ class core {
   unsigned slot_count() const noexcept { return slots_.count(); }
   worker* numbered(unsigned n) const noexcept { return by_number_.at(n); }
   unsigned active_workers() const noexcept { return active_.load(relaxed); }
+  unsigned workers_on_duty() const noexcept { return active_workers() + surplus_.load(relaxed); }
 
   const options opts;
   const topology topo;
   const unsigned initial_workers;
+  const bool elastic;  // more workers may come by themselves
   const std::uint64_t id;
   page_source pages;
   inject_queue lanes[lane_count];
@@ -231,6 +240,17 @@ class core {
   int start_thread(worker& w) noexcept;
   int start_all() noexcept;
   status start_again() noexcept;
+  worker* free_spare() noexcept;
+  void all_spares_are_free() noexcept;
+  enum class coming : std::uint8_t { came, enough, failed };
+  coming call_surplus() noexcept;
+  void uncount_surplus(worker& s) noexcept;
+  void dismiss_surplus(worker& s) noexcept;
+  void trim_surplus() noexcept;
+  void note_backlog() noexcept;
+  void look_again() noexcept;
+  bool work_waits() const noexcept;
+  std::uint64_t waiting() const noexcept;
   void end_threads() noexcept;
   void end_for_good() noexcept;
   bool begin_close(bool keep_timers = false) noexcept;
@@ -252,10 +272,18 @@ class core {
   slot_table<os_atomics, worker, max_slots> by_number_;  // workers
   atomic<unsigned> active_{0};                           // those below are on duty; written under life_mutex_
   std::vector<std::unique_ptr<worker>> owned_;  // under spare_mutex_ after start()
-  mutex spare_mutex_;
-  std::vector<worker*> idle_spares_;  // under spare_mutex_, and so is the number of all
-  unsigned spares_ = 0;
+  mutable mutex spare_mutex_;
+  std::vector<worker*> idle_spares_;  // under spare_mutex_, and so are the number of all, and of those that stand in for waiters
+  unsigned spares_ = 0, stand_ins_ = 0;
   bool stopping_ = false;  // under spare_mutex_: no thread is started any more
+
+  attention_word<os_atomics> backlog_;       // elastic.cpp, and what follows
+  atomic<std::uint64_t> no_keeper_since_{0};  // ticks; 0: there is one, or nobody has missed it
+  backlog_evidence evidence_;                 // the timekeeper's
+  worker* newest_ = nullptr;                  // the last surplus worker that came, until it has found something; under spare_mutex_
+  std::uint64_t newest_found_ = 0;
+  atomic<unsigned> surplus_{0};               // on duty; written under spare_mutex_
+  counter surplus_came_, surplus_went_;       // written under spare_mutex_
 
   std::vector<int> plan_;
 

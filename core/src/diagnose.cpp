@@ -76,7 +76,8 @@ class diagnosis {
   void all() noexcept {
     const unsigned slots = c_.slot_count();
     out_ << "runtime \"" << c_.opts.name << "\" at " << static_cast<const void*>(&c_) << ": " << c_.active_workers() << " workers, "
-         << slots - c_.by_number_.count() << " spares, " << phase_name() << (c_.dead() ? ", of a forked process's parent" : "") << "\n";
+         << slots - c_.by_number_.count() << " spares, " << c_.surplus_.load(relaxed) << " of them surplus workers"
+         << (c_.backlog_.bits() != 0 ? " (a backlog is noted), " : ", ") << phase_name() << (c_.dead() ? ", of a forked process's parent" : "") << "\n";
     shared();
     for (unsigned i = 0; i < slots; ++i) one(*c_.slot(i));
     leases();

@@ -4,7 +4,8 @@
 //   hint_       0: whoever publishes work need not look further. 1: somebody is parked, ask should_wake(). 4: somebody naps
 //               and watches a worker that looks at the queues every few microseconds; publishers leave the waking to
 //               the two, but for a look now and then (core::published). Bit 1 is set for good where there is no
-//               membarrier, so that every publisher takes the fenced path.
+//               membarrier, so that every publisher takes the fenced path, and bit 3 where he shall look though nobody
+//               sleeps, for then another worker may have to come.
 //   searching_  number of workers that look for work and will look again before they park
 //   parked_     a bit for each worker that sleeps or is about to; whoever clears a bit owns that one wake-up
 //   napping_    those of the parked that fork work shall not wake (their last steals did not pay)
@@ -43,7 +44,8 @@ namespace detail {
 template <class A, unsigned MaxSlots = 1024>
 class idle_state {
  public:
-  explicit idle_state(unsigned slots = 64) : floor_(A::asymmetric() ? 0 : 2) {
+  explicit idle_state(unsigned slots = 64, bool always_told = false)
+      : floor_((A::asymmetric() ? 0u : 2u) | (always_told ? busy_hint : 0u)) {
     cover(slots);
     hint_.store(floor_, relaxed);
   }
@@ -161,7 +163,7 @@ class idle_state {
   }
   /// Somebody watches: whoever claims jobs in bulk need not wake one for what it hides. Call after should_wake().
   bool watched() const noexcept { return watchers_.load(relaxed) != 0; }
-  static constexpr std::uint32_t watched_hint = 4;
+  static constexpr std::uint32_t watched_hint = 4, busy_hint = 8;
 
  private:
   friend class diagnosis;

@@ -26,7 +26,7 @@ void core::run_entry(entry_job& e) {
     hold(const hold&) = delete;
   } const until_the_end(*this);
   entries_.push(e);
-  if (idle.published() != 0 && idle.should_wake()) wake_one();  // never left to a watcher
+  if (idle.published() != 0) wake_or_note();  // never left to a watcher
   for (const std::uint64_t end = ticks() + ticks_of(10'000); ticks() < end; cpu_relax())
     if (entries::is_over(e)) break;
   const auto park = [&e](std::int64_t ns) {
@@ -86,6 +86,7 @@ void core::resume() noexcept {
   wake_all();
   for (unsigned i = 0, e = slot_count(); i < e; ++i)  // off duty, with what was bound to it before
     if (slot(i)->mail.any()) slot(i)->bed.unpark();
+  if (elastic) look_after_backlog();  // nobody did meanwhile
 }
 
 // ---- shutdown ----

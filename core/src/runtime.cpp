@@ -18,7 +18,7 @@ namespace {
 // Null when all is well, else what is wrong, for a reader.
 const char* complaint(const options& o) noexcept {
   if (o.workers > max_slots) return "weir: options.workers is over 1024";
-  if (o.max_workers != 0) return "weir: options.max_workers: elastic runtimes are not supported";
+  if (o.max_workers > max_slots) return "weir: options.max_workers is over 1024";
   if (o.capacity == 0) return "weir: options.capacity is 0";
   if (o.capacity > (std::size_t{1} << 40)) return "weir: options.capacity is over 2^40";
   if (o.max_outstanding < o.capacity) return "weir: options.max_outstanding is less than options.capacity";
@@ -50,6 +50,7 @@ core* core_create(const options& o) {
 
 bool on_own_worker(const core& c) noexcept { return worker::current_of(c) != nullptr; }
 void run_entry(core& c, entry_job& e) { c.run_entry(e); }
+unsigned base_workers(const core& c) noexcept { return c.active_workers(); }
 
 void report_unhandled(core* c, std::exception_ptr e, const char* name) noexcept {
   worker* const w = worker::current();
@@ -121,7 +122,7 @@ bool runtime::wait_idle(time_point until) {
 report runtime::drain(time_point until) { return core_->drain(until); }
 report runtime::abort(std::function<void(task_fn&&)> sink) { return core_->abort(std::move(sink)); }
 snapshot runtime::metrics() const { return core_->metrics(); }
-unsigned runtime::workers() const noexcept { return core_->active_workers(); }
+unsigned runtime::workers() const noexcept { return core_->workers_on_duty(); }
 
 executor_ref here() noexcept {
   detail::worker* const w = detail::worker::current();
@@ -174,6 +175,9 @@ std::string snapshot::prometheus() const {
     for (const task_info& t : overdue) ++by_name[escaped(t.name != nullptr ? t.name : "")];
     for (const auto& [name, n] : by_name) line(("{task=\"" + name + "\"}").c_str(), n);
   });
+  add("workers", "gauge", "Workers on duty.", [&](auto line) { line("", on_duty); });
+  add("surplus_workers_came_total", "counter", "Workers that came for a backlog.", [&](auto line) { line("", surplus_came); });
+  add("surplus_workers_went_total", "counter", "Workers that came for a backlog and went.", [&](auto line) { line("", surplus_went); });
   add("steals_total", "counter", "Jobs taken from another worker.", [&](auto line) { line("", steals); });
   add("parks_total", "counter", "Times a worker went to sleep.", [&](auto line) { line("", parks); });
   add("wakes_total", "counter", "Workers woken by workers.", [&](auto line) { line("", wakes); });

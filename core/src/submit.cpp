@@ -193,12 +193,17 @@ struct look_pace {
 static constinit thread_local look_pace pace __attribute__((tls_model("initial-exec")));
 
 void core::wake_if_needed(std::uint32_t hint) noexcept {
-  if (hint == idle_state<os_atomics>::watched_hint) {
+  if ((hint & ~idle_state<os_atomics>::busy_hint) == idle_state<os_atomics>::watched_hint) {
     if (++pace.turn < pace.every) return;
     look_after_drainer();
     return;
   }
+  wake_or_note();
+}
+
+void core::wake_or_note() noexcept {
   if (idle.should_wake()) wake_one();
+  else if (elastic) note_if_all_are_busy();
 }
 
 void core::look_after_drainer() noexcept {

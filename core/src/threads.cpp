@@ -71,6 +71,7 @@ void core::start() {
     end_for_good();  // what on_thread_start has submitted
     throw_system_error(e, "weir: cannot start worker thread");
   }
+  if (elastic) time.ensure();  // else whoever notes a backlog first tries again
 }
 
 // Starts every worker on duty. An errno: none of them runs.
@@ -100,6 +101,8 @@ void core::end_threads() noexcept {
     w->bed.unpark();
     thread_join(w->thread);
   }
+  const std::lock_guard lock(spare_mutex_);
+  all_spares_are_free();
 }
 
 // ---- spares ----
@@ -110,26 +113,34 @@ worker* core::vacate() noexcept {
   worker* s = nullptr;
   {
     const std::lock_guard lock(spare_mutex_);
-    if (stopping_ || crew_.orphaned()) return nullptr;
-    if (!idle_spares_.empty()) {
-      s = idle_spares_.back();
-      idle_spares_.pop_back();
-    } else {
-      if (spares_ == opts.max_spares || slot_count() == max_slots) return nullptr;
-      WEIR_TRY {
-        idle_spares_.reserve(spares_ + 1);  // so that spare_is_free() needs no memory
-        s = &add_worker(first_spare + spares_);
-      }
-      WEIR_CATCH_ALL { return nullptr; }
-      ++spares_;
-    }
-    if (!s->has_thread && start_thread(*s) != 0) {  // P29: nothing is lost, the worker simply stays without a stand-in
-      idle_spares_.push_back(s);
-      return nullptr;
-    }
+    if (stopping_ || crew_.orphaned() || stand_ins_ == opts.max_spares) return nullptr;
+    s = free_spare();  // P29: without one nothing is lost, the worker simply stays without a stand-in
+    if (s == nullptr) return nullptr;
+    s->stands_in = true;
+    ++stand_ins_;
   }
   s->on_duty.call(s->bed);
   return s;
+}
+
+// Under spare_mutex_: one with a thread, off duty; null: no memory, no slot or no thread to be had.
+worker* core::free_spare() noexcept {
+  worker* s = nullptr;
+  if (!idle_spares_.empty()) {
+    s = idle_spares_.back();
+    idle_spares_.pop_back();
+  } else {
+    if (slot_count() == max_slots) return nullptr;
+    WEIR_TRY {
+      idle_spares_.reserve(spares_ + 1);  // so that spare_is_free() needs no memory
+      s = &add_worker(first_spare + spares_);
+    }
+    WEIR_CATCH_ALL { return nullptr; }
+    ++spares_;
+  }
+  if (s->has_thread || start_thread(*s) == 0) return s;
+  idle_spares_.push_back(s);
+  return nullptr;
 }
 
 void core::occupy(worker& s) noexcept {
@@ -139,7 +150,21 @@ void core::occupy(worker& s) noexcept {
 
 void core::spare_is_free(worker& s) noexcept {
   const std::lock_guard lock(spare_mutex_);
+  if (std::exchange(s.stands_in, false)) --stand_ins_;
   idle_spares_.push_back(&s);
+}
+
+// Under spare_mutex_, when their threads have ended.
+void core::all_spares_are_free() noexcept {
+  idle_spares_.clear();
+  stand_ins_ = 0;
+  for (auto& w : owned_) {
+    if (!w->spare) continue;
+    if (w->surplus.load(relaxed)) uncount_surplus(*w);
+    w->stands_in = false;
+    w->on_duty.set(w->on_duty.none);
+    idle_spares_.push_back(w.get());  // has room for all
+  }
 }
 
 // ---- more or fewer workers ----
@@ -176,6 +201,7 @@ status core::resize(unsigned n) {
     w->on_duty.call(w->bed);
     active_.store(now + 1, relaxed);
   }
+  if (elastic) trim_surplus();
   return {};
 }
 
@@ -204,12 +230,11 @@ status core::start_again() noexcept {
   {
     const std::lock_guard lock(spare_mutex_);
     stopping_ = false;
-    idle_spares_.clear();
-    for (auto& w : owned_) {
-      w->on_duty.set(!w->spare && w->number < active_.load(relaxed) ? w->on_duty.on : w->on_duty.none);
-      if (w->spare) idle_spares_.push_back(w.get());  // has room for all
-    }
+    for (auto& w : owned_)
+      if (!w->spare) w->on_duty.set(w->number < active_.load(relaxed) ? w->on_duty.on : w->on_duty.none);
   }
+  backlog_.lower(~0u);
+  evidence_.forget();
   stale_tickets.store(0, relaxed);
   // Two bits are of those who wait, not of the shutdown: who was shut out may still stand in the line, and who saw it at rest may
   // not have left yet.
@@ -218,6 +243,10 @@ status core::start_again() noexcept {
   WEIR_CATCH_ALL { return weir::error{errc::failed, std::current_exception(), 1}; }
   if (const int e = start_all(); e != 0) return system_failure(e, "weir: cannot start worker thread");
   time.reopen();  // before anybody is let in: what is admitted is watched
+  if (elastic) {
+    time.ensure();
+    look_again();  // who came too late for the former life may have noted a backlog
+  }
   side.reopen();
   {
     const std::lock_guard lock(lease_mutex_);

@@ -49,18 +49,43 @@ void* timekeeper::main(void* p) noexcept {
 void timekeeper::run() noexcept {
   std::unique_lock lock(mutex_);
   while (!leaving_) {
-    if (do_due(lock)) continue;
+    if (look(lock) || do_due(lock)) continue;
     const std::uint64_t next = wheel_->next();
     sleeps_to_ = next;
+    const std::int64_t until = std::min(look_at_, next != timer_wheel::never ? timer_wheel::begin_of(next) : never_look);
     const std::uint32_t seen = word_.load(relaxed);
     lock.unlock();
     std::int64_t ns = forever;
-    if (next != timer_wheel::never)
-      ns = std::max<std::int64_t>(0, timer_wheel::begin_of(next) - nanoseconds(clock_type::now()));
+    if (until != never_look) ns = std::max<std::int64_t>(0, until - nanoseconds(clock_type::now()));
     if (ns != 0) futex_wait(word_, seen, ns);
     lock.lock();
     sleeps_to_ = 0;
   }
+}
+
+bool timekeeper::look(std::unique_lock<mutex>& lock) noexcept {
+  if (look_at_ == never_look || look_at_ > nanoseconds(clock_type::now())) return false;
+  look_at_ = never_look;
+  lock.unlock();
+  const std::int64_t ns = core_.look_at_backlog();
+  const std::int64_t now = nanoseconds(clock_type::now());
+  lock.lock();
+  if (ns != forever) look_at_ = std::min(look_at_, now + ns);
+  return true;
+}
+
+bool timekeeper::look_now() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (leaving_) return true;  // who has work is to end it without more workers
+    if (!started_.load(relaxed) && start() != 0) return false;
+    look_at_ = 0;
+    if (sleeps_to_ == 0) return true;
+    sleeps_to_ = 0;
+    word_.store(word_.load(relaxed) + 1, relaxed);
+  }
+  wake();
+  return true;
 }
 
 bool timekeeper::do_due(std::unique_lock<mutex>& lock) noexcept {
@@ -203,6 +228,7 @@ void timekeeper::stop(bool join) noexcept {
 void timekeeper::reopen() noexcept {
   const std::lock_guard lock(mutex_);
   closed_ = leaving_ = false;
+  look_at_ = never_look;
   headroom_ = 0;
   started_.store(false, relaxed);
 }

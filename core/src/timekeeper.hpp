@@ -11,6 +11,8 @@
 // A timer, or a retry that waits, is a ticket that lies in the wheel instead of a queue: with its reference, and counted as
 // submitted (P38). Of a series only the occurrence that is due is: between two it keeps nobody from rest.
 //
+// It also looks at a backlog, for elastic runtimes: at a time that is none of the wheel's, since no task is due then.
+//
 // Invariants (all state is under mutex_)
 //   I1  while the thread sleeps nothing is due before sleeps_to_, or word_ has changed since it looked.
 //   I2  once closed_ no ticket comes in; once leaving_ nothing does, and no thread is started.
@@ -23,6 +25,7 @@
 #include <weir/detail/task_node.hpp>
 #include <weir/options.hpp>
 
+#include <limits>
 #include <memory>
 #include <mutex>
 
@@ -77,6 +80,8 @@ class timekeeper {
   /// An occurrence of a series is to be counted as ended although it was never due.
   void count_occurrence() noexcept;
   void count_late() noexcept;  // a task began after its deadline
+  /// The thread calls core::look_at_backlog(), now, and again after as long as that says. False: there is no thread, and none to be had.
+  bool look_now() noexcept;
   /// Uniform over 0 … most.
   std::uint64_t random(std::uint64_t most) noexcept;
 
@@ -99,12 +104,14 @@ class timekeeper {
 
  private:
   friend class diagnosis;
+  static constexpr std::int64_t never_look = std::numeric_limits<std::int64_t>::max();
   static std::int64_t nanoseconds(time_point t) noexcept {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count();
   }
   static void* main(void* keeper) noexcept;
   int start() noexcept;  // under the lock; 0 or an errno
   void run() noexcept;
+  bool look(std::unique_lock<mutex>& lock) noexcept;  // false: it is not time
   bool insert(timer_entry& e) noexcept;  // under the lock; true: wake() is to be called
   void wake() noexcept { futex_wake(&word_, 1); }
   void took_out(const timer_entry& e) noexcept;  // under the lock
@@ -115,6 +122,7 @@ class timekeeper {
   mutex mutex_;
   std::unique_ptr<timer_wheel> wheel_;
   std::uint64_t sleeps_to_ = 0;  // 0: awake
+  std::int64_t look_at_ = never_look;  // nanoseconds, as the clock's
   std::size_t headroom_ = 0;     // timers that may be accepted without a look at the sums
   std::size_t series_ = 0;       // that wait
   atomic<bool> started_{false};  // a hint without the lock

@@ -28,6 +28,8 @@ constexpr unsigned nap_after = 6;           // unpaid steals in a row, with grow
 constexpr std::int64_t nap_ns = 250'000;
 constexpr std::int64_t watch_ns = 60'000, longest_watch_ns = 500'000;  // submit/1: a watch costs a context switch each
 
+constexpr double surplus_idle_ns = 1e9;  // long beside a thread's making, which it saves, and short beside a burst's absence
+
 constexpr bool power_of_two(unsigned n) noexcept { return (n & (n - 1)) == 0; }
 
 }  // namespace
@@ -210,6 +212,7 @@ bool worker::claim() noexcept {
   if (n < most) full_since_ = 0;
   if (n > 1) {  // what is hidden behind the first needs somebody who looks after it
     if (owner.idle.should_wake() && (!owner.idle.watched() || (n == most && worth_a_wake(now)))) owner.wake_one();
+    else if (owner.elastic) [[unlikely]] owner.note_if_all_are_busy();
   }
   return true;
 }
@@ -360,6 +363,7 @@ void worker::leave_search() noexcept {
       return;
   }
   if (owner.idle.any_hungry()) ring_all();  // nobody searches now: the next fork shall wake one
+  if (owner.elastic) [[unlikely]] owner.look_after_backlog();
 }
 
 // One round over the victims, nearest and random first. True: something was stolen and has run.
@@ -428,6 +432,7 @@ void worker::search() noexcept {
       if ((n & 31) == 8) thread_yield();  // batch/latch: the submitter may be waiting for this very processor
       cpu_relax();
     }
+    if (gives_up_duty()) return leave_search();
     if (sleep(unpaid_ >= nap_after)) force_at = ticks() + ticks_of(first_force_ns);
     else force_at = std::min(force_at, ticks());
     if ((owner.attention_bits() & attention::stop) != 0) return leave_search();
@@ -437,7 +442,10 @@ void worker::search() noexcept {
 void worker::wait_for_duty() noexcept {
   while ((owner.attention_bits() & attention::stop) == 0) {
     const auto d = on_duty.now();
-    if (d == on_duty.on) return;
+    if (d == on_duty.on) {
+      idle_since_ = ticks();
+      return;
+    }
     if (d == on_duty.dismissed) {
       if (on_duty.stand_down() && spare) owner.spare_is_free(*this);
       continue;
@@ -472,7 +480,7 @@ bool worker::sleep(bool nap) noexcept {
   if (has_work(!nap) || resumed()) return rise(), false;
   drains.store(false, relaxed);
   tiny_batches_ = 0;
-  std::int64_t ns = nap ? nap_ns : forever;
+  std::int64_t ns = nap ? nap_ns : longest_sleep();
   owner.idle.begin_watch();
   const bool watch = somebody_drains();  // [watch] ↔ claim
   if (watch) {
@@ -500,7 +508,7 @@ bool worker::sleep(bool nap) noexcept {
     }
     owner.idle.end_watch();
     watch_ns_ = watch_ns;
-    if (!told && !nap && !has_work(true) && !somebody_drains()) bed.park(forever);
+    if (!told && !nap && !has_work(true) && !somebody_drains()) bed.park(longest_sleep());
   } else {
     bed.park(ns);
   }
@@ -513,6 +521,24 @@ bool worker::sleep(bool nap) noexcept {
   unpaid_ = nap ? nap_after - 2 : 0;
   if (owner.idle.relax_hint() && has_work(true)) owner.wake_one();
   return !watch;
+}
+
+// A surplus worker that has found nothing for a while is not needed any more.
+std::int64_t worker::longest_sleep() const noexcept {
+  if (!surplus.load(relaxed)) return forever;
+  const double idle = static_cast<double>(ticks_since(idle_since_, ticks())) / ticks_per_ns();
+  return idle < surplus_idle_ns ? static_cast<std::int64_t>(surplus_idle_ns - idle) + 1 : 1;
+}
+
+// While it searches. True: it is off duty, and what it leaves unseen is looked for when it leaves the search.
+bool worker::gives_up_duty() noexcept {
+  if (!surplus.load(relaxed)) return false;
+  const std::uint64_t now = ticks();
+  if (const std::uint64_t found = started.get() + steals.get(); found != last_found_) {
+    last_found_ = found;
+    idle_since_ = now;
+  }
+  return ticks_since(idle_since_, now) >= ticks_of(surplus_idle_ns) && owner.surplus_goes(*this);
 }
 
 // Awake, for whatever reason (tokens may be stale): takes itself back into the search, unless a waker has done that; then

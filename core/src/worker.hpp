@@ -90,6 +90,8 @@ class worker final : public worker_base, public runner {
   atomic<bool> drains{false};             // takes tiny tasks in batches: looks at the queues every few microseconds
   duty<os_atomics> on_duty;
   atomic<bool> waits{false};              // asleep in a wait: what is bound to it cannot start
+  atomic<bool> surplus{false};            // a spare that came for a backlog; written under spare_mutex_
+  bool stands_in = false;                 // a spare that came for a waiter; under spare_mutex_
 
   // Single-writer counters.
   alignas(cache_line) counter started, started_outside, submitted, ended[outcome_count];
@@ -130,6 +132,8 @@ class worker final : public worker_base, public runner {
   void longer_spin() noexcept;
   bool sleep(bool nap) noexcept;
   void rise() noexcept;
+  std::int64_t longest_sleep() const noexcept;
+  bool gives_up_duty() noexcept;
 
   // Batch sizes follow the measured time of a task; see claim().
   job batch_[run_queue<os_atomics>::capacity];
@@ -145,6 +149,7 @@ class worker final : public worker_base, public runner {
   unsigned tiny_batches_ = 0;  // in a row, since it woke
   unsigned unpaid_ = 0;       // steals in a row that took longer than they ran
   std::uint64_t children_ = 0;
+  std::uint64_t last_found_ = 0, idle_since_ = 0;  // of a surplus worker: what it had run when it looked last; ticks
   std::int64_t watch_ns_ = 60'000;
   std::uint64_t rng_;
 };

@@ -112,6 +112,18 @@ BUGS = {
     35: ('a submitter that does not hold the strand that it calls', 'gate_state.cpp', 1,
          '    ~hold() { g.drop_ref(); }\n  } const until_the_end{*this};\n  add_ref();',
          '    ~hold() { if (weir_sim_bug != 35) g.drop_ref(); }\n  } const until_the_end{*this};\n  if (weir_sim_bug != 35) add_ref();'),
+    36: ('a look at a backlog that takes the bit down and does not look again', 'elastic.cpp', 1,
+         'if (!work_waits()) return forever;', 'if (weir_sim_bug == 36 || !work_waits()) return forever;'),
+    37: ('a searcher that leaves a backlog and tells nobody', 'worker.cpp', 1,
+         'if (owner.elastic) [[unlikely]] owner.look_after_backlog();',
+         'if (owner.elastic && weir_sim_bug != 37) [[unlikely]] owner.look_after_backlog();'),
+    38: ('a worker that hides what it has claimed while nobody is free', 'worker.cpp', 1,
+         'else if (owner.elastic) [[unlikely]] owner.note_if_all_are_busy();',
+         'else if (owner.elastic && weir_sim_bug != 38) [[unlikely]] owner.note_if_all_are_busy();'),
+    39: ('a surplus worker that goes although nobody looks', 'elastic.cpp', 1,
+         '    dismiss_surplus(s);\n  }\n  look_again();', '    dismiss_surplus(s);\n  }\n  if (weir_sim_bug != 39) look_again();'),
+    40: ('a pause that ends without a look', 'lifecycle.cpp', 1,
+         'if (elastic) look_after_backlog();', 'if (elastic && weir_sim_bug != 40) look_after_backlog();'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -57,6 +57,11 @@ const mistake mistakes[] = {
     {30, "AThreadThatGoesAlthoughSomebodyCountsOnIt", &cases::a_blocking_thread_that_goes_is_not_counted_on},
     {34, "ARestartThatTakesAwayTheMarkOfThoseWhoWaitForRest", &cases::wait_idle_over_a_restart},
     {35, "ASubmitterThatDoesNotHoldTheStrandThatItCalls", &cases::a_task_holds_the_last_of_its_strand},
+    {36, "ALookAtABacklogThatDoesNotLookAgain", &cases::blocked_workers_bring_others},
+    {37, "ASearcherThatLeavesABacklogAndTellsNobody", &cases::blocked_workers_bring_others},
+    {38, "AWorkerThatHidesWhatItHasClaimedWhileNobodyIsFree", &cases::blocked_workers_bring_others},
+    {39, "ASurplusWorkerThatGoesAlthoughNobodyLooks", &cases::a_surplus_worker_that_goes_is_not_counted_on},
+    {40, "APauseThatEndsWithoutALook", &cases::a_backlog_outlasts_a_pause},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

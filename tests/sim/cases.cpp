@@ -79,6 +79,12 @@ const named all[] = {
     CASE(blocking_calls_end_once),
     CASE(a_blocking_thread_that_goes_is_not_counted_on),
     CASE(a_blocking_call_may_destroy_its_runtime),
+    CASE(blocked_workers_bring_others),
+    CASE(surplus_workers_go_and_come_again),
+    CASE(a_surplus_worker_that_goes_is_not_counted_on),
+    CASE(a_backlog_outlasts_a_pause),
+    CASE(elastic_beside_all_that_changes_it),
+    CASE(an_elastic_runtime_may_end_on_its_own_worker),
 };
 const std::size_t count = std::size(all);
 

@@ -95,6 +95,14 @@ void blocking_calls_end_once();
 void a_blocking_thread_that_goes_is_not_counted_on();
 void a_blocking_call_may_destroy_its_runtime();
 
+// elastic.cpp
+void blocked_workers_bring_others();
+void surplus_workers_go_and_come_again();
+void a_surplus_worker_that_goes_is_not_counted_on();
+void a_backlog_outlasts_a_pause();
+void elastic_beside_all_that_changes_it();
+void an_elastic_runtime_may_end_on_its_own_worker();
+
 struct named {
   const char* name;
   body run;

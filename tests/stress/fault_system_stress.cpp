@@ -173,6 +173,34 @@ TEST_F(FaultThreads, ASpareThatCannotBeHadLosesNothing) {
   }
 }
 
+// Neither the worker that is needed nor, in the second half, the thread that would find that out: as soon as there are threads again
+// they come, the one without another submit.
+TEST_F(FaultThreads, AnElasticRuntimeGetsItsWorkersLater) {
+  for (const std::size_t n : {1u, 2u}) {
+    weir::options o = with_workers(1);
+    o.max_workers = 3;
+    std::unique_ptr<nth_thread_fails> fault;
+    if (n == 2) fault = std::make_unique<nth_thread_fails>(2, true);
+    weir::runtime rt(o);
+    if (n == 1) fault = std::make_unique<nth_thread_fails>(1, true);
+    ledger books(100'000);
+    plug p(rt, 1);
+    for (std::size_t i = 0; i < 1000; ++i) ASSERT_TRUE(rt.submit(ticket(books)));
+    let_it_misbehave();
+    EXPECT_TRUE(fault->happened());
+    EXPECT_EQ(books.count(fate::ran), 0u);
+    fault.reset();
+    EXPECT_TRUE(eventually([&] {
+      if (n == 2 && books.has_room()) EXPECT_TRUE(rt.submit(ticket(books)));
+      return books.count(fate::ran) >= 1000;
+    }));
+    p.release();
+    ASSERT_TRUE(rt.wait_idle());
+    books.check();
+    EXPECT_EQ(books.count(fate::ran), books.opened());
+  }
+}
+
 TEST_F(FaultThreads, ATimekeeperThatCannotBeHadIsAnErrorUntilItCan) {
   for (std::size_t round = 0; round < rounds(20); ++round) {
     weir::runtime rt(with_workers(2));

@@ -59,7 +59,7 @@ TEST(BadOptions, OutOfRangeIsInvalidAndNamed) {
   check("full", [](auto& o) { o.full = static_cast<weir::on_full>(99); });
   check("pin", [](auto& o) { o.pin = static_cast<weir::pinning>(99); });
   check("stack_size", [](auto& o) { o.stack_size = 1; });
-  check("max_workers", [](auto& o) { o.workers = 4, o.max_workers = 2; });
+  check("max_workers", [](auto& o) { o.workers = 4, o.max_workers = 1025; });
   check("workers", [](auto& o) { o.workers = std::numeric_limits<unsigned>::max(); });
 }
 

@@ -245,6 +245,32 @@ TEST_F(Idle, NothingWithManyMoreWorkersThanCores) {
   expect_rest();
 }
 
+TEST_F(Idle, NothingWhenWorkersHaveComeAndGone) {
+  weir::options o = with_workers(1);
+  o.max_workers = 4;
+  weir::runtime rt(o);
+  {
+    plug p(rt, 4);
+  }
+  ASSERT_TRUE(rt.wait_idle());
+  ASSERT_TRUE(eventually([&] { return rt.workers() == 1; }, 60s));
+  expect_rest();
+}
+
+// All are blocked, work waits, and there can be no more of them.
+TEST_F(Idle, NothingWhileNoMoreWorkersMayCome) {
+  weir::options o = with_workers(1);
+  o.max_workers = 3;
+  weir::runtime rt(o);
+  plug p(rt, 3);
+  std::atomic<bool> ran{false};
+  ASSERT_TRUE(rt.submit([&] { ran = true; }));
+  expect_rest();
+  EXPECT_FALSE(ran);
+  p.release();
+  ASSERT_TRUE(rt.wait_idle());
+}
+
 TEST_F(Idle, NothingAfterForksTimedWaitsCancelsAndBlockedSubmitters) {
   weir::options o = with_workers(2);
   o.capacity = 4;

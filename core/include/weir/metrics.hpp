@@ -10,7 +10,7 @@
 namespace weir {
 inline namespace v0 {
 
-/// Counters of one worker since the start of the runtime.
+/// Counters of one worker, or of a spare, since the start of the runtime.
 struct worker_stats {
   std::uint64_t started = 0;  ///< outermost and claimed tasks; forks are not counted
   std::uint64_t steals = 0;   ///< forks and queued tasks taken from other workers
@@ -26,6 +26,8 @@ struct snapshot {
   std::uint64_t ok = 0, failed = 0, cancelled = 0, expired = 0, dropped = 0, stopped = 0;
   std::uint64_t queued = 0, running = 0;
   std::uint64_t steals = 0, parks = 0, wakes = 0;
+  std::uint64_t on_duty = 0;       ///< workers on duty now, surplus ones included (options::max_workers)
+  std::uint64_t surplus_came = 0, surplus_went = 0;  ///< how often one came for a backlog, and went; the same after a shutdown
   std::uint64_t overran = 0;       ///< tasks that ran past their deadline, those that still do included
   std::vector<task_info> overdue;  ///< those that still do: name and worker; at most 16 inside of each other on one worker
   std::vector<worker_stats> workers;

@@ -82,14 +82,20 @@ struct observer {
 
 struct options {
   unsigned workers = 0;                       ///< 0: min(affinity mask, cgroup CPU quota over all ancestors), at least 1
-  unsigned max_workers = 0;                   ///< > workers: elastic
+  /// More than `workers`: elastic. While every worker on duty is busy, in a system call or with long tasks, and something that any of
+  /// them might run has waited for a millisecond, another comes, one by one, until so many are on duty; it goes when it has found
+  /// nothing for a second, and its thread is kept. Nobody looks while nothing waits. Not more than workers (or 0): off; at most 1024.
+  /// They are not pinned and may be more than the CPU quota allows: tasks that compute get no faster by them. As stand-ins do, they
+  /// have numbers from 1024 on, in task_info, this_task::worker(), on_thread_start and on_thread_stop; no task can be bound to them.
+  /// Forks alone bring none. A thread that cannot be had is asked for again after 100 ms.
+  unsigned max_workers = 0;
   std::size_t capacity = 1u << 16;            ///< tasks accepted from outside and not yet started; exact
-  std::size_t max_outstanding = 1u << 22;     ///< accepted tasks, children included; may be overshot by 64 × (workers + 1); not for blocking()
+  std::size_t max_outstanding = 1u << 22;     ///< accepted tasks, children included; may be overshot by 64 × (threads that run tasks + 1); not for blocking()
   on_full full = on_full::block;
   pinning pin = pinning::automatic;
   std::chrono::microseconds spin{50};         ///< upper bound of the adaptive spin before parking; 0: park at once
   unsigned starvation_bound = 64;             ///< of so many outermost starts of a worker at least one serves a waiting lane
-  unsigned max_spares = 64;                   ///< threads that may stand in for workers parked in a wait
+  unsigned max_spares = 64;                   ///< threads that may stand in at once for workers parked in a wait
   unsigned max_blocking = 64;                 ///< threads for blocking(), made when they are needed; 1 to 65536
   std::size_t blocking_capacity = 1024;       ///< calls that wait for one of them
   std::size_t stack_size = 0;                 ///< bytes of each thread's stack; 0: the system's default

@@ -18,6 +18,7 @@ namespace detail {
 WEIR_API core* core_create(const options& o);  // throws std::invalid_argument, std::system_error, std::bad_alloc
 WEIR_API void run_entry(core& c, entry_job& e);  // returns when it has run; throws errc::stopped before that
 WEIR_API bool on_own_worker(const core& c) noexcept;
+WEIR_API unsigned base_workers(const core& c) noexcept;  // those that a task may be bound to
 }  // namespace detail
 
 /// Immovable. The destructor drains: every accepted task runs or is reported, then the workers end; on an own worker
@@ -119,15 +120,15 @@ class runtime {
     return detail::spawn_blocking(*core_, std::forward<F>(f), &o);
   }
 
-  /// Runs a copy of f once on every worker. Errors: stopped, failed (no memory: then it may have reached some workers).
+  /// Runs a copy of f once on every worker that a task may be bound to: not on those that options::max_workers has brought. Errors: stopped, failed (no memory: then it may have reached some workers).
   template <class F>
     requires(std::is_copy_constructible_v<std::decay_t<F>> && detail::task_callable<F>)
   status broadcast(F&& f) {
-    for (unsigned i = 0; i < workers(); ++i) {
+    for (unsigned i = 0; i < detail::base_workers(*core_); ++i) {
       task_options o;
       o.worker = static_cast<int>(i);
       if (status s = submit(std::decay_t<F>(f), o); !s) {
-        if (s.error().code == errc::invalid && i >= workers()) break;  // resized meanwhile
+        if (s.error().code == errc::invalid && i >= detail::base_workers(*core_)) break;  // resized meanwhile
         return s;
       }
     }
@@ -136,7 +137,8 @@ class runtime {
 
   /// From now on n workers, 1 to 1024 with the spares; growing takes effect at once. A worker that is let go finishes its
   /// task and what was submitted to it by number, and gives back what it had claimed. Workers beyond the first ones are
-  /// not pinned. Does not block. Errors: invalid (n out of range), stopped (draining or stopped), failed (a thread
+  /// not pinned. Does not block. With options::max_workers it is the base that changes: of the workers that came by themselves, those
+  /// that are then too many go after their task, and from max_workers on none comes. Errors: invalid (n out of range), stopped (draining or stopped), failed (a thread
   /// cannot be had, with the cause: the runtime runs with as many workers as it could get).
   WEIR_API status resize(unsigned n);
   /// Opens a runtime again after drain() or abort() has returned a complete report; counters go on. Errors: invalid
@@ -156,6 +158,7 @@ class runtime {
   /// sink throws, the rest are destroyed and it is rethrown at the end.
   WEIR_API report abort(std::function<void(task_fn&&)> sink = {});
   WEIR_API snapshot metrics() const;
+  /// On duty now, those that came by themselves (options::max_workers) included.
   WEIR_API unsigned workers() const noexcept;
 
  private:
