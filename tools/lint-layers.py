@@ -16,7 +16,7 @@ LAYERS = {
     1: 'job gate_entry slab free_list task_node child_node task_state join_state timer_entry references retry_terms presence set_once',
     2: 'split_deque run_queue inject_queue inbox timer_wheel',
     3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list runner room turnstile counter slot_table '
-       'crew doors attention mailbox duty leader waiting_line aftermath backlog_evidence',
+       'crew doors attention mailbox duty leader waiting_line aftermath backlog_evidence append_list',
     # A core and its workers know each other: one layer.
     5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads elastic stop_hub blocking_pool '
        'timekeeper node_conditions',

@@ -40,26 +40,19 @@ blocking_pool::former_thread::~former_thread() {
 }
 
 int blocking_pool::start(former_thread& gone) noexcept {
-  side_thread* s = nullptr;
-  for (auto& old : sides_)
-    if (!old->alive) {
-      s = old.get();
-      break;
-    }
+  std::size_t number = 0;
+  while (number < sides_.size() && sides_[number].alive) ++number;
   WEIR_TRY {
-    if (s == nullptr) {
-      sides_.reserve(core_.opts.max_blocking);
+    if (number == sides_.size()) {
       idle_.reserve(core_.opts.max_blocking);
-      sides_.push_back(std::make_unique<side_thread>(core_));
-      s = sides_.back().get();
-      made_.store(sides_.size(), release);  // [side] → each_running
+      sides_.append(core_.opts.max_blocking, std::make_unique<side_thread>(core_));
     }
   }
   WEIR_CATCH_ALL { return ENOMEM; }
+  side_thread* const s = &sides_[number];
   if (std::exchange(s->joinable, false)) gone.was = s->thread;
   char tail[12], name[16];
-  const int n = std::snprintf(tail, sizeof tail, "/b%zu", static_cast<std::size_t>(std::find_if(sides_.begin(), sides_.end(),
-                                                              [&](auto& p) { return p.get() == s; }) - sides_.begin()));
+  const int n = std::snprintf(tail, sizeof tail, "/b%zu", number);
   std::snprintf(name, sizeof name, "%.*s%s", 15 - n, core_.opts.name, tail);
   core_.crew_.joins();
   if (const int e = thread_start(s->thread, name, core_.opts.stack_size, &main, s); e != 0) {
@@ -239,9 +232,9 @@ void blocking_pool::stop(bool join) noexcept {
     pthread_t t{};
     {
       const std::lock_guard lock(mutex_);
-      while (i < sides_.size() && !std::exchange(sides_[i]->joinable, false)) ++i;
+      while (i < sides_.size() && !std::exchange(sides_[i].joinable, false)) ++i;
       if (i == sides_.size()) return;
-      t = sides_[i]->thread;
+      t = sides_[i].thread;
     }
     thread_join(t);
   }
@@ -255,8 +248,8 @@ void blocking_pool::reopen() noexcept {
 void blocking_pool::detach() noexcept {
   const std::lock_guard lock(mutex_);
   detached_ = true;
-  for (auto& s : sides_)
-    if (std::exchange(s->joinable, false)) thread_detach(s->thread);
+  for (std::size_t i = 0; i < sides_.size(); ++i)
+    if (std::exchange(sides_[i].joinable, false)) thread_detach(sides_[i].thread);
 }
 
 std::size_t blocking_pool::busy() const noexcept {

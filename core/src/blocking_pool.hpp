@@ -12,10 +12,10 @@
 // Invariant (under mutex_)   I1  while a ticket waits or is promised, a thread looks for work or all max_blocking are busy, but
 //                                where no thread can be had: then those that there are take it in turn.
 //
-// Edges
-//   [side]  start's store of the number of threads → each_running's load: what it looks at is built. The list itself never moves.
+// Edges: the lock's; of a thread that others look at in append_list.hpp, of its sleep in parker.hpp.
 #pragma once
 
+#include "append_list.hpp"
 #include "counter.hpp"
 #include "futex.hpp"
 #include "parker.hpp"
@@ -23,7 +23,6 @@
 
 #include <weir/detail/task_node.hpp>
 
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -81,7 +80,7 @@ class blocking_pool {
   bool all_wait() noexcept;
   template <class F>
   void each_running(F f) const {  // f(side_thread&), ended ones included
-    for (std::size_t i = 0, e = made_.load(acquire); i < e; ++i) f(*sides_.data()[i]);  // [side] ← start
+    sides_.each(f);
   }
   void stop(bool join) noexcept;  // the threads end as soon as they have nothing to do
   void reopen() noexcept;         // after stop(true)
@@ -111,8 +110,7 @@ class blocking_pool {
   mutable mutex mutex_;
   std::vector<job> waiting_;  // from head_ on
   std::size_t head_ = 0, promised_ = 0;
-  std::vector<std::unique_ptr<side_thread>> sides_;  // never moves: has room for all
-  atomic<std::size_t> made_{0};
+  append_list<os_atomics, side_thread> sides_;
   atomic<unsigned> waits_{0};
   atomic<std::int64_t> stale_{0};  // tickets that wait, or are about to be let go of, whose task has ended without them
   std::vector<side_thread*> idle_;

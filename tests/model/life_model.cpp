@@ -1,8 +1,9 @@
-// doors.hpp, crew.hpp, slot_table.hpp, references.hpp, presence.hpp, counter.hpp, aftermath.hpp: who may still come, who is there, who
+// doors.hpp, crew.hpp, slot_table.hpp, append_list.hpp, references.hpp, presence.hpp, counter.hpp, aftermath.hpp: who may still come, who is there, who
 // leaves last, and what comes after that.
 #include "relacy.hpp"
 
 #include "aftermath.hpp"
+#include "append_list.hpp"
 #include "crew.hpp"
 #include "doors.hpp"
 #include "presence.hpp"
@@ -97,6 +98,36 @@ struct crew_leaves : model::test<crew_leaves, 3> {
   void after() { MODEL_CHECK(last == 1); }
 };
 MODEL_ADD(crew_leaves);
+
+// Two threads append under a lock, as blocking_pool::start does; one goes through without it, as a shutdown does.
+struct appended_built : model::test<appended_built, 3> {
+  static constexpr const char* fact = "what is found in a list that grows is built";
+  static constexpr const char* files = "append_list.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 50'000, .random = 50'000};
+  static constexpr auto modes = model::one_mode;
+  struct item {
+    item() {}
+    model::plain<int> built{0};
+  };
+  append_list<model_atomics, item> list;
+  model::mutex lock;
+  void thread(unsigned i) {
+    if (i < 2) {
+      const std::lock_guard held(lock);
+      auto fresh = std::make_unique<item>();
+      fresh->built.set(1);
+      list.append(2, std::move(fresh));
+      return;
+    }
+    for (int k = 0; k < 3; ++k) list.each([](item& x) { MODEL_CHECK(x.built.get() == 1); });
+  }
+  void after() {
+    unsigned n = 0;
+    list.each([&](item&) { ++n; });
+    MODEL_CHECK(n == 2 && list.size() == 2);
+  }
+};
+MODEL_ADD(appended_built);
 
 // One adds workers; one counts them, and one is told a number in a word that orders nothing.
 struct slots_built : model::test<slots_built, 3> {
