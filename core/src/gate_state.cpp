@@ -63,7 +63,7 @@ gate_state& gate_of_turn(const job& j) noexcept {
   if (&j.ops() == &turn_ops) return *static_cast<gate_state*>(j.pointer());
   return *static_cast<turn_entry*>(static_cast<gate_entry*>(j.pointer()))->of;
 }
-void end_turn(job& j) noexcept { take_turn(j).end_turn(); }
+void end_turn(job& j) noexcept { take_turn(j).drop_ref(); }
 
 // ---- life ----
 
@@ -228,13 +228,14 @@ bool gate_state::without_memory(unsigned turns, gate_entry* const* all, std::siz
   return !back;
 }
 
-bool gate_state::take_unstarted(job& j) noexcept {
-  gate_entry* const e = queue_.take();
+bool gate_state::unstarted(gate_entry* e, job& j) noexcept {
   if (e == nullptr) return false;
   j = job_of(*e);
   if (is_box(j)) leave_rooms();  // a ticket's claim does it
   return true;
 }
+bool gate_state::take_unstarted(job& j) noexcept { return unstarted(queue_.take(), j); }
+bool gate_state::next_in_turn(job& j) noexcept { return unstarted(queue_.next(), j); }
 
 // By who has taken it out: counted as a start and an end.
 void gate_state::end_unstarted(job& j, errc e) noexcept {
@@ -247,11 +248,6 @@ void gate_state::end_unstarted(job& j, errc e) noexcept {
   if (box) c.ended_elsewhere[outcome_of(e)].add();
   c.tell_blocked();
   c.tell_if_asked();
-}
-
-void gate_state::end_turn() noexcept {
-  queue_.end_turn();
-  drop_ref();
 }
 
 // A turn that has nowhere to go.

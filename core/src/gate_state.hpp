@@ -59,7 +59,7 @@ class gate_state final : public gate, public dependant {
   // ---- the queue ----
   bool push(gate_entry* const* all, std::size_t n) noexcept;  // false: no memory, nothing was queued
   bool take_unstarted(job& j) noexcept override;  // its place in the rooms is given back
-  void end_turn() noexcept;              // of a turn that was taken out of its queue
+  bool next_in_turn(job& j) noexcept;    // the same, by who has taken the turn out of its queue; false: the turn is over
   void fail_all(errc e) noexcept;
   void run_turn(worker& w) noexcept;
   void sweep() noexcept;
@@ -79,6 +79,7 @@ class gate_state final : public gate, public dependant {
   friend class diagnosis;
   ~gate_state() override;
   bool post_turn() noexcept;
+  bool unstarted(gate_entry* e, job& j) noexcept;
   bool hand_on(bool& over) noexcept;
   bool without_memory(unsigned turns, gate_entry* const* all, std::size_t n) noexcept;
   void end_unstarted(job& j, errc e) noexcept;
@@ -101,7 +102,7 @@ on_full policy_of(const core& c, const gate* via) noexcept;
 
 bool is_turn(const job& j) noexcept;
 gate_state& gate_of_turn(const job& j) noexcept;
-void end_turn(job& j) noexcept;  // taken out of a queue by a shutdown: what waits in its gate is for the caller
+void end_turn(job& j) noexcept;  // taken out of a queue by a shutdown, after next_in_turn() said that it is over
 
 // While it lives, the worker sleeps until over(what), which is about something that goes through `via`.
 class gated_wait {

@@ -67,7 +67,8 @@ class inbox {
       if (seen == hungry || head_.compare_exchange_weak(seen, hungry, relaxed, relaxed)) return true;
     return false;
   }
-  /// For gates with several turns: one more may be started, or not. What ask() finds came unasked; it is for the caller.
+  /// For gates with several turns: one more may be started, or not. What ask() finds came unasked: it is for the caller, or for the
+  /// turns that there are.
   bool ask() noexcept { return entry_of(head_.fetch_or(hungry, relaxed)) == nullptr; }
   void hush() noexcept { head_.fetch_and(~hungry, relaxed); }
 

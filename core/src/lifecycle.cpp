@@ -119,8 +119,8 @@ void core::request_stop() noexcept {
 void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept {
   const auto deal_with = [&](auto& again, job& j) -> void {
     if (is_sweep_marker(j)) return;
-    if (is_turn(j)) {  // it may be the last that holds its gate: what waits there is taken out first
-      for (job behind; gate_of_turn(j).take_unstarted(behind);) again(again, behind);
+    if (is_turn(j)) {  // it may be the last that holds its gate, so it ends when nothing waits there: what comes after that has a new one
+      for (job behind; gate_of_turn(j).next_in_turn(behind);) again(again, behind);
       return end_turn(j);
     }
     const bool ticket = is_ticket(j);

@@ -12,8 +12,8 @@
 //
 // Invariants
 //   I1  an entry leaves the list once, under the lock.
-//   I2  while inbox or list hold something there is a turn, or a push is about to start one. (Whoever ends a turn otherwise
-//       than by next() sees to what is left: end_turn.)
+//   I2  while inbox or list hold something there is a turn, or a push is about to start one. A turn ends in the step that finds
+//       nothing left: whoever has got it, if it is a shutdown, ends it by next(), too.
 //   I3  at most `most` turns. hungry ⇔ turns_ < most, but for the moment between a push that took it away and its launch().
 //   I4  an entry that comes while a turn more could run gets one: launch() counts entries, not pushes, and when it sets
 //       hungry again, it looks whether something came that found it missing.
@@ -58,17 +58,11 @@ class turnstile {
 
   // ---- who shuts down, or has no memory ----
 
-  /// The oldest entry, or null. No turn begins or ends.
+  /// The oldest entry, or null. No turn begins or ends. A turn that is under way finds the rest, or nothing, and ends by itself.
   Entry* take() noexcept {
     const std::lock_guard lock(mutex_);
     if (first_ == nullptr) collect();
     return first_ != nullptr ? pop() : nullptr;
-  }
-  /// A turn is over though something may be left: that is the caller's now.
-  void end_turn() noexcept {
-    const std::lock_guard lock(mutex_);
-    if (most_ > 1) --turns_;
-    inbox_.ask();
   }
   /// So many turns that push() asked for could not be started. True: others are about. False: there are none, and all entries
   /// are the caller's, linked behind `rest`.

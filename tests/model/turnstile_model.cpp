@@ -1,6 +1,8 @@
-// turnstile.hpp and inbox.hpp: entries pushed by two threads, taken by turns that workers run. room.hpp: a place that three want.
+// turnstile.hpp and inbox.hpp: entries pushed by two threads, taken by turns that workers run, by a shutdown, or by a push whose turn
+// finds no memory. room.hpp: a place that three want.
 #include "relacy.hpp"
 
+#include "references.hpp"
 #include "room.hpp"
 #include "turnstile.hpp"
 
@@ -145,6 +147,120 @@ struct limit_meets : turns_test<limit_meets, 4> {
   }
 };
 MODEL_ADD(limit_meets);
+
+// A shutdown takes what waits, and the turns out of the runtime's queue, while two still push; as core::flush. Each turn and each
+// push holds the gate, and nobody else: the last one that lets go takes it down.
+struct turns_flushed : turns_test<turns_flushed, 3> {
+  static constexpr const char* fact = "a shutdown takes out each entry once, in the order of each thread, and none is left in a gate that goes";
+  static constexpr const char* steps = "turn: it ends where nothing is left";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 200'000, .random = 200'000};
+
+  turnstile<A, entry> q{1};
+  entry all[4];
+  A::atomic<std::uint32_t> refs{2};
+  unsigned ended = 0, next[2]{};
+  bool gone = false;
+
+  void let_go() {
+    if (!drop_references(refs)) return;
+    MODEL_CHECK(q.take() == nullptr);
+    gone = true;
+  }
+  void end(entry& e) {
+    const auto k = static_cast<unsigned>(&e - all);
+    MODEL_CHECK(e.callable.get() == 1 && next[k / 2]++ == k % 2);
+    ++ended;
+  }
+  void thread(unsigned i) {
+    if (i < 2) {
+      for (entry* e = all + 2 * i; e != all + 2 * i + 2; ++e) {
+        e->callable.set(1);
+        for (unsigned turns = q.push(*e, *e); turns != 0; --turns) {
+          add_reference(refs);
+          post(1);
+        }
+      }
+      return let_go();
+    }
+    while (!gone) {
+      if (try_add_reference(refs)) {
+        while (entry* const e = q.take()) end(*e);
+        let_go();
+      }
+      if (!take()) {
+        A::pause();
+        continue;
+      }
+      const bool whole = model::keeps("turn: it ends where nothing is left");
+      while (entry* const e = whole ? q.next() : q.take()) end(*e);
+      let_go();
+    }
+  }
+  void after() { MODEL_CHECK(ended == 4); }
+};
+MODEL_ADD(turns_flushed);
+
+// A turn that finds no memory, as gate_state::push and without_memory have it: others do the work, or what waits is its caller's.
+template <class Self, unsigned Places>
+struct memory_test : turns_test<Self, 4> {
+  static constexpr model::effort work{.preemptions = 2, .bounded = 150'000, .random = 150'000};
+  turnstile<A, entry> q{Places};
+  entry all[4];
+  unsigned ended = 0, inside = 0;
+
+  void end(entry& e) {
+    MODEL_CHECK(e.callable.get() == 1);
+    e.callable.set(2);
+    ++ended;
+  }
+  void push(entry& e) {
+    e.callable.set(1);
+    for (unsigned turns = q.push(e, e); turns != 0; --turns) {
+      if (rl::rand(2) == 0) {
+        this->post(1);
+        continue;
+      }
+      entry* rest = nullptr;
+      if (q.not_started(turns, rest)) return;
+      while (rest != nullptr) {
+        entry& out = *rest;
+        rest = out.next.load(relaxed);
+        if (&out == &e || model::keeps("no memory: what came behind it")) end(out);
+      }
+      return;
+    }
+  }
+  void thread(unsigned i) {
+    if (i == 0) return push(all[0]), push(all[1]);
+    if (i == 1) return push(all[2]);
+    while (ended != 3) {
+      if (!this->take()) {
+        A::pause();
+        continue;
+      }
+      while (entry* const e = q.next()) {
+        MODEL_CHECK(++inside <= Places);
+        end(*e);
+        --inside;
+      }
+    }
+  }
+  void after() {
+    while (this->take()) MODEL_CHECK(q.next() == nullptr);
+    MODEL_CHECK(q.take() == nullptr);
+    all[3].callable.set(1);
+    MODEL_CHECK(q.push(all[3], all[3]) == 1 && q.next() == &all[3] && q.next() == nullptr);  // and it goes on
+  }
+};
+struct strand_without_memory : memory_test<strand_without_memory, 1> {
+  static constexpr const char* fact = "a strand whose turn finds no memory ends each entry once, and the next push starts one again";
+  static constexpr const char* steps = "no memory: what came behind it";
+};
+MODEL_ADD(strand_without_memory);
+struct limit_without_memory : memory_test<limit_without_memory, 2> {
+  static constexpr const char* fact = "a limit one of whose turns finds no memory ends each entry once, and gets its turns back";
+};
+MODEL_ADD(limit_without_memory);
 
 // One place. Its holder gives it back; two stand in line, or come when it is free; one of them is told to go.
 struct room_line : model::test<room_line, 4> {

@@ -121,6 +121,22 @@ void a_task_holds_the_last_of_its_strand() {
   a.join();
 }
 
+// Its last handle goes while an abort takes out what waits there: a turn may be the last that holds it.
+void a_strand_goes_while_it_is_flushed() {
+  weir::runtime rt(with_workers(1));
+  shared<int> ran{0}, sunk{0}, accepted{0};
+  weir::sim::thread a([&] {
+    for (int i = 0; i < 2; ++i) {
+      weir::strand s(rt);
+      for (int k = 0; k < 2; ++k)
+        if (s.submit([&] { ran.fetch_add(1, rlx); })) accepted.fetch_add(1, rlx);
+    }
+  });
+  HOLDS(rt.abort([&](weir::task_fn&&) { sunk.fetch_add(1, rlx); }).complete);
+  a.join();
+  HOLDS(ran.load(rlx) + sunk.load(rlx) == accepted.load(rlx));
+}
+
 void a_limit_uses_all_its_places() {
   weir::runtime rt(with_workers(2 + up_to(2)));
   weir::limited two(rt, 2, 10);
