@@ -11,7 +11,7 @@
 //
 // Edges
 //   [entry]  push's compare-exchange → take's exchange: the job. finish's exchange → the acquire loads of its caller: the
-//            result. push's fetch_or ↔ take's fetch_and, which comes before the list is taken: either the bit stays set, or
+//            result. push's fetch_or ↔ take's fetch_and, which comes before its looks at the list: either the bit stays set, or
 //            the taker sees the entry.
 #pragma once
 
@@ -40,7 +40,9 @@ class entry_list {
 
   /// The oldest of them, or null; `others`: whether some went back. Who holds the list is awake, and looks again.
   Entry* take(bool& others) noexcept {
-    attention_.fetch_and(~bit_, acquire);                    // [entry] ← push
+    others = false;
+    attention_.fetch_and(~bit_, acquire);  // [entry] ← push
+    if (empty()) return nullptr;           // another has taken them: no need to write the line of the callers' list
     Entry* newest_first = head_.exchange(nullptr, acquire);  // [entry] ← push
     Entry* list = nullptr;
     while (newest_first != nullptr) {

@@ -166,7 +166,7 @@ MODEL_ADD(idle_two_publishers);
 struct idle_relax : idlers<idle_relax, 2, 1> {
   static constexpr const char* fact = "a hint that one worker takes back while another parks is up again when that one sleeps";
   static constexpr const char* steps = "leave: look again";
-  static constexpr model::effort work{.preemptions = 2, .bounded = 150'000, .random = 20'000};
+  static constexpr model::effort work{.preemptions = 2, .bounded = 150'000, .random = 60'000};
   void before() {
     idle.enter_search();
     idle.prepare(0, false);
