@@ -2,6 +2,7 @@
 """What tests/README.md says is tested is there: a table drifts as soon as a test is added, renamed or taken away.
 
   * Each header that a model names first, or that has an order in mutants.txt, has a row under "Primitive × kind of test", and no cell is empty or a dash.
+  * Each order and fence of core/ is a mutant there, but for those of the seam itself, and so is each step of a model.
   * unit, stress: names of files there, after `through` and before a colon or a semicolon.
   * model: each model that names the header first; `prefix_… (N)` stands for N of them. More may be listed. `none: why` if there is none.
   * mutants: killed / made by tests/model/mutants.txt: the header's own lines, and the steps of the models that name it first.
@@ -14,11 +15,13 @@
   lint-tested.py --counts      the mutants column, as it should be
   lint-tested.py --self-test   show that a wrong table is found
 """
+import importlib.machinery
 import importlib.util
 import re
 import sys
 from pathlib import Path
 
+SEAM = {'atomics.hpp', 'hooked_atomics.hpp', 'futex.hpp', 'futex.cpp'}  # what the models put Relacy in the place of
 STRUCT = re.compile(r'^struct (\w+)\s*:\s*([^{;]*)\{', re.M)
 STRING = re.compile(r'\b(files|steps) =((?:\s*"[^"]*")+)')
 COLUMNS = ('unit', 'stress', 'model', 'mutants', 'spin', 'sim')
@@ -72,6 +75,18 @@ def promela(root):
     run = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(run)
     return {model: set(run.MUTANTS[model]) for model in run.RIGHT}
+
+
+def unweakened(root, all_models):
+    """What tools/mutants would weaken, or leave out, and mutants.txt does not know."""
+    loader = importlib.machinery.SourceFileLoader('weir_mutants', str(root / 'tools/mutants'))
+    tool = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(tool)
+    known = {l.split('\t')[1] for l in (root / 'tests/model/mutants.txt').read_text().splitlines() if not l.startswith('#')}
+    there = {k for d in ('include', 'src') for p in (root / 'core' / d).rglob('*') if p.suffix in ('.hpp', '.cpp') and p.name not in SEAM
+             for k, _ in tool.mutants_of(p)} | {f'drop  {s}' for _, steps in all_models.values() for s in steps}
+    return [f'{k}: not in mutants.txt; tools/mutants --only renews it' for k in sorted(there - known)] + \
+           [f'{k}: in mutants.txt, but no longer there' for k in sorted(known - there)]
 
 
 def rows(text, heading):
@@ -148,6 +163,7 @@ def problems(root):
             bugs_seen.add(n)
             if n not in bugs:
                 wrong('sim', f'no mistake {n}')
+    found += unweakened(root, all_models)
     found += [f'{h}: under model, but without a row' for h in sorted((set(first) | {k for k in counts if k.endswith('.hpp')}) - seen)]
     found += [f'mistake {n} of sim/bugs.py is in no row' for n in sorted(bugs - bugs_seen)]
     killed, made = (sum(n[i] for n in counts.values()) for i in (0, 1))

@@ -136,16 +136,11 @@ void core::give_lease_back(lease& l) noexcept {
 }
 
 void core::shut_leases() noexcept {
-  {
+  shut_all(credits, [this](auto f) {
     const std::lock_guard lock(lease_mutex_);
-    closed_ = true;
-    for (auto& l : leases_) l->credits.shut();
-  }
-  os_atomics::heavy_fence();  // [recall] ↔ try_use
-  {
-    const std::lock_guard lock(lease_mutex_);
-    for (auto& l : leases_) credits.give_back(l->credits.seal());
-  }
+    closed_ = true;  // those that come between the two rounds are shut from the beginning
+    for (auto& l : leases_) f(l->credits);
+  });
   for_each_dependant([](dependant& d) { d.closing(); });
   line_.shut_all();
 }
@@ -174,17 +169,13 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
   for (;;) {
     bool full = n > capacity;
     while (!full) {
-      if (!line_.empty()) {
-        line_.serve_now(room());
-        if (!line_.empty()) {  // newcomers do not pass the blocked: none of the pool's room is left
-          if (may_stay && p != patience::never && opts.full == on_full::block) break;
-          const std::uint64_t starts = started_sum(), returns = credits.returns();
-          recall_all();  // nor may a lease have some, if `full` is the answer
-          if (started_sum() == starts && credits.returns() == returns) break;
-          continue;
-        }
-      }
       const std::uint64_t starts = started_sum(), returns = credits.returns();
+      if (!line_.empty() && line_.serve_now(room())) {  // newcomers do not pass the blocked: none of the pool's room is left
+        if (may_stay && p != patience::never && opts.full == on_full::block) break;
+        recall_all();  // nor may a lease have some, if `full` is the answer
+        full = started_sum() == starts && credits.returns() == returns;
+        continue;
+      }
       if (l.credits.draw(credits, n, n == 1 ? in_advance() : n, n, started)) {
         hand_on_rest(l);
         return outcome_ok;
@@ -194,7 +185,8 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
         if (closed_) return refuse(errc::stopped);
       }
       recall_all();
-      full = started_sum() == starts && credits.returns() == returns;
+      // Nor may it be on its way to somebody in the line, who may have given up.
+      full = line_.empty() && started_sum() == starts && credits.returns() == returns;
     }
     if (p == patience::never || n > capacity) return refuse(errc::full);
     switch (opts.full) {

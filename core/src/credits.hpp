@@ -18,9 +18,12 @@
 //   Hence accepted − started <= capacity, always.
 //
 // Edges
-//   [recall]  try_use's light fence ↔ recall's and shut's heavy fence: either the owner sees the trap, or the recaller
+//   [recall]  try_use's light fence ↔ recall's and shut_all's heavy fence: either the owner sees the trap, or the recaller
 //             sees the credit used. An owner that saw the trap settles with the recaller under the lease's lock.
 //   [full]    give_back's count ↔ the refuser's two looks at returns(): nobody handed credits back between them.
+//   [taken]   a grant's CAS on taken_ → the next look at taken_: who sees credits as taken sees the starts that gave them. With an
+//             older sum he would find none free where there are some, and not serve those who wait for the room that he has made.
+//             give_back's fetch_sub continues the release sequence: it needs no order, for with an older taken_ less is free.
 //
 // `full` is answered only when it was true: acquire() failed, then every lease was seen without spare credits, and
 // between the two neither did `started` grow nor did anybody hand credits back. In that span no lease could be refilled,
@@ -46,17 +49,18 @@ class credit_pool {
   /// Takes at least `least` and at most `most` credits; 0 when fewer than `least` are free. `started()` sums the starts.
   template <class Started>
   std::uint64_t acquire(std::uint64_t least, std::uint64_t most, Started&& started) noexcept {
-    std::uint64_t taken = taken_.load(relaxed);
+    std::uint64_t taken = taken_.load(std::memory_order_acquire);  // [taken] ← acquire
     for (;;) {
       const std::uint64_t limit = capacity_ + started();  // read after taken: an old sum only understates what is free
       if (limit < taken + least) return 0;
       const std::uint64_t n = std::min(most, limit - taken);
-      if (taken_.compare_exchange_weak(taken, taken + n, relaxed, relaxed)) return n;
+      if (taken_.compare_exchange_weak(taken, taken + n, release, std::memory_order_acquire)) return n;  // [taken] → acquire, free
     }
   }
   template <class Started>
   std::uint64_t free(Started&& started) const noexcept {
-    const std::uint64_t taken = taken_.load(relaxed), limit = capacity_ + started();
+    const std::uint64_t taken = taken_.load(std::memory_order_acquire);  // [taken] ← acquire
+    const std::uint64_t limit = capacity_ + started();
     return limit > taken ? limit - taken : 0;
   }
   void give_back(std::uint64_t n) noexcept {
@@ -79,7 +83,7 @@ class credit_lease {
   WEIR_ALWAYS_INLINE bool try_use() noexcept {
     const std::uint64_t n = used_.load(relaxed) + 1;
     used_.store(n, relaxed);
-    A::light_fence();  // [recall] ↔ recall, shut
+    A::light_fence();  // [recall] ↔ recall, shut_all
     return n <= limit_.load(relaxed);
   }
 
@@ -131,13 +135,13 @@ class credit_lease {
     return take_unused();
   }
 
-  /// Anybody, for good, in two steps with one heavy fence between them for all leases: every use goes the slow way from
-  /// now on; then what was not used is void (returned, for the pool), and settle() refuses.
+  /// Anybody, for good: every use goes the slow way from now on. For a lease that others may use, see shut_all().
   void shut() noexcept {
     lock l(mutex_);
     shut_ = true;
     limit_.store(0, relaxed);
   }
+  /// After that, and a heavy fence: what was not used is void (returned, for the pool), and settle() refuses.
   std::uint64_t seal() noexcept {
     lock l(mutex_);
     return take_unused();
@@ -188,6 +192,15 @@ class credit_lease {
   bool shut_ = false;
   typename A::mutex mutex_;
 };
+
+/// Shuts all leases for good, with one heavy fence for all of them, and gives back to the pool what they have not used. each(f) calls
+/// f(lease) for each; it is asked twice.
+template <class A, class Each>
+void shut_all(credit_pool<A>& pool, Each&& each) noexcept {
+  each([](credit_lease<A>& l) { l.shut(); });
+  A::heavy_fence();  // [recall] ↔ try_use
+  each([&pool](credit_lease<A>& l) { pool.give_back(l.seal()); });
+}
 
 }  // namespace detail
 }  // namespace v0

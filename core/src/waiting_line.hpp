@@ -2,7 +2,7 @@
 //
 // State
 //   first_, last_   the line: places on the waiters' own stacks; under the lock
-//   length_         how many stand in it; a newcomer looks at it without the lock
+//   length_         how many stand in it; a newcomer looks at it without the lock. A server counts a place out last
 //   announced_      under the lock: the attention bit is up, for somebody in the line sleeps or is about to
 //   asked_          how often service was asked for since its server looked last; 0: nobody serves
 //   place.answer    waiting → asleep → the answer
@@ -12,10 +12,13 @@
 //   I2  a server's last touch of a place that it serves is its answer, but for the address, as a key; who has answered himself
 //       leaves the line under the lock, and a server touches his place only under that.
 //   I3  whoever sleeps in the line, the bit is up. It is taken down under the lock, when the line is empty.
+//   I4  room that a server has taken and nobody has got is given back before the line looks empty. So who is refused by the room, and
+//       finds the line empty after that, and nothing given back, was refused rightly.
 //
 // Edges
 //   [serve]   serve's fetch_add ↔ the server's fetch_sub: who finds a server at work leaves the room to him, and the server
 //             has seen that room before it stops.
+//   [empty]   length_'s store → a newcomer's load: what was given back for want of a waiter is there.
 //   [served]  answer's compare-exchange → the waiter's acquire load: the server is done with the place.
 //   That he who makes room sees that somebody waits, or the waiter the room, is the attention word's edge: told and announce. Who
 //   finds the bit up already relies on the one who raised it: he looks after his fence, and serves the line, not himself.
@@ -44,7 +47,7 @@ class waiting_line {
   waiting_line(attention_word<A>& attention, std::uint32_t bit) noexcept : attention_(attention), bit_(bit) {}
 
   bool empty() const noexcept { return length() == 0; }
-  std::uint32_t length() const noexcept { return length_.load(relaxed); }
+  std::uint32_t length() const noexcept { return length_.load(acquire); }  // [empty] ← count
 
   // ---- waiters ----
   void join(place& p) noexcept {
@@ -52,7 +55,7 @@ class waiting_line {
     p.link = last_;
     *last_ = &p;
     last_ = &p.next;
-    length_.store(length() + 1, relaxed);
+    count(1);
   }
   /// Before the first sleep. True: the caller must look whether there is room, and serve the line.
   bool announce() noexcept {
@@ -82,7 +85,9 @@ class waiting_line {
   }
   void leave(place& p) noexcept {
     const lock l(mutex_);
-    if (p.link != nullptr) remove(p);
+    if (p.link == nullptr) return;
+    unlink(p);
+    count(-1);
   }
 
   // ---- servers ----
@@ -98,22 +103,24 @@ class waiting_line {
       seen = all - seen;
     }
   }
-  /// The same, beside other servers: afterwards the line is empty or there is no room.
+  /// The same, beside other servers. True: somebody stood in the line when there was no room; false: it was empty.
   template <class Room>
-  void serve_now(Room&& room) noexcept {
+  bool serve_now(Room&& room) noexcept {
     for (;;) {
       const word* sleeper = nullptr;
       {
         const lock l(mutex_);
-        if (first_ == nullptr || !room.take()) return;
-        for (bool sleeps = false;;) {
+        if (first_ == nullptr) return false;
+        if (!room.take()) return true;
+        for (bool sleeps = false, given = false; !given;) {
           place& p = *first_;
-          remove(p);
-          if (answer(p, served, sleeps)) {
-            if (sleeps) sleeper = &p.answer;
-            break;
-          }
-          if (first_ == nullptr) return room.give_back();  // under the lock: who joins the line later finds it
+          unlink(p);
+          given = answer(p, served, sleeps);
+          if (sleeps) sleeper = &p.answer;
+          const bool in_vain = !given && first_ == nullptr;
+          if (in_vain) room.give_back();  // I4, and under the lock: who joins the line later finds it
+          count(-1);
+          if (in_vain) return false;
         }
       }
       if (sleeper != nullptr) A::wake(sleeper, 1);  // not under the lock: it takes microseconds. The place may be gone
@@ -124,7 +131,8 @@ class waiting_line {
     const lock l(mutex_);
     while (first_ != nullptr) {
       place& p = *first_;
-      remove(p);
+      unlink(p);
+      count(-1);
       bool sleeps = false;
       if (answer(p, shut, sleeps) && sleeps) A::wake(&p.answer, 1);
     }
@@ -145,12 +153,13 @@ class waiting_line {
       }
     return false;
   }
-  void remove(place& p) noexcept {  // under the lock
+  // Both under the lock.
+  void count(int n) noexcept { length_.store(length_.load(relaxed) + static_cast<std::uint32_t>(n), release); }  // [empty] → length
+  void unlink(place& p) noexcept {
     *p.link = p.next;
     if (p.next != nullptr) p.next->link = p.link;
     else last_ = p.link;
     p.link = nullptr;
-    length_.store(length() - 1, relaxed);
     if (first_ == nullptr && announced_) {
       announced_ = false;
       attention_.lower(bit_);

@@ -1,6 +1,7 @@
 // credits.hpp: submitters with leases, workers that start, as admission.cpp uses them.
 #include "relacy.hpp"
 
+#include "counter.hpp"
 #include "credits.hpp"
 
 using namespace weir::detail;
@@ -114,6 +115,38 @@ struct credits_in_transit : admission_test<credits_in_transit, 2, 0, 2> {
 };
 MODEL_ADD(credits_in_transit);
 
+// One is taken. Two start; who was the first to ask takes what he has seen started, and the second, who knows of the other start, asks.
+struct credits_seen : model::test<credits_seen, 3> {
+  static constexpr const char* fact = "who sees a credit as taken sees the start that gave it, and is not told full for the next one";
+  static constexpr const char* files = "credits.hpp; counter.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
+  static constexpr auto modes = model::one_mode;
+  credit_pool<A> pool{1};
+  own_counter<A> starts[2];
+  bool first_got = false, first_saw = false, second_got = false;
+  std::uint64_t sum() const { return starts[0].get() + starts[1].get(); }
+  void before() { MODEL_CHECK(pool.acquire(1, 1, [] { return 0; }) == 1); }
+  void thread(unsigned i) {
+    if (i == 0) return starts[0].add();
+    if (i == 1) {
+      first_got = pool.acquire(1, 1, [this] {
+        const std::uint64_t n = starts[0].get();
+        first_saw = n == 1;
+        return n + starts[1].get();
+      }) != 0;
+      return;
+    }
+    starts[1].add();
+    for (bool full = false; !full && !second_got;) {
+      const std::uint64_t started = sum(), returned = pool.returns();
+      second_got = pool.acquire(1, 1, [this] { return sum(); }) != 0;
+      full = sum() == started && pool.returns() == returned;
+    }
+  }
+  void after() { MODEL_CHECK(second_got || (first_got && !first_saw)); }
+};
+MODEL_ADD(credits_seen);
+
 // The lease is shut for good while its owner submits.
 struct credits_shut : admission_test<credits_shut, 1, 1, 2> {
   static constexpr const char* fact = "what a shut lease has accepted is what its sum says, and later nothing is";
@@ -131,9 +164,8 @@ struct credits_shut : admission_test<credits_shut, 1, 1, 2> {
       }
       return;
     }
-    leases[0].shut();
-    A::heavy_fence();
-    back = leases[0].seal();
+    shut_all(pool, [this](auto f) { f(leases[0]); });
+    back = pool.free([] { return 0; });
     sealed = true;
     MODEL_CHECK(!leases[0].grant(1, 0));
   }

@@ -41,15 +41,19 @@ struct line_test : model::test<Self, Threads> {
     void give_back() { t.pool.give_back(1); }
   };
   void take_all() { MODEL_CHECK(pool.acquire(1, 1, [] { return 0; }) == 1); }
+  // As core::room_made.
+  void room_made() {
+    if (pool.free([this] { return started_sum(); }) >= 1) l.serve(room{*this});
+  }
   // A worker starts a task that was accepted.
   void start(unsigned worker) {
     wrote[worker].set(1);
     starts[worker].add();
-    if (attention.told(blocked_bit)) l.serve(room{*this});
+    if (attention.told(blocked_bit)) room_made();
   }
   line::state wait(line::place& me, std::int64_t ns = forever) {
     l.join(me);
-    if (l.announce() && model::keeps("line: look after the announcement")) l.serve(room{*this});
+    if (l.announce() && model::keeps("line: look after the announcement")) room_made();
     line::state s = line::look(me);
     while (s <= line::asleep) {
       s = line::sleep(me, ns);
@@ -90,6 +94,62 @@ struct line_two : line_test<line_two, 4, 2> {
   void after() { MODEL_CHECK(in == 2 && l.empty() && (attention.raw().newest() & blocked_bit) == 0); }
 };
 MODEL_ADD(line_two);
+
+// One who came before anybody waited takes what the first start has made; the second start makes room for the one who waits.
+struct line_newcomer : line_test<line_newcomer, 4, 2> {
+  static constexpr const char* fact = "who has made room serves the line, though others take room meanwhile that he did not make";
+  static constexpr const char* files = "credits.hpp; waiting_line.hpp; attention.hpp; counter.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 150'000, .random = 150'000};
+  void before() { take_all(); }
+  void thread(unsigned i) {
+    if (i >= 2) return start(i - 2);
+    if (i == 1) {
+      if (l.empty()) static_cast<void>(room{*this}.take());
+      return;
+    }
+    line::place me;
+    MODEL_CHECK(wait(me) == line::served);
+  }
+  void after() { MODEL_CHECK(in == 1 && l.empty()); }
+};
+MODEL_ADD(line_newcomer);
+
+// One place is free. A server takes it for somebody who gives up meanwhile; a newcomer asks for it, as core::admit_outside does, who
+// may have looked at the line before anybody stood there.
+struct line_full : line_test<line_full, 3, 1> {
+  static constexpr const char* fact = "nobody is told full for a place that a server carries to one who has given up";
+  static constexpr const char* steps = "line: look at it before `full`";
+  static constexpr model::effort work{.preemptions = 4, .bounded = 150'000, .random = 150'000};
+  unsigned accepted = 0;
+  bool ask() {
+    const auto sum = [this] { return started_sum(); };
+    for (bool full = false; !full;) {
+      const std::uint64_t started = started_sum(), returned = pool.returns();
+      if (!l.empty() && l.serve_now(room{*this})) {
+        full = started_sum() == started && pool.returns() == returned;
+        continue;
+      }
+      if (pool.acquire(1, 1, sum) != 0) return true;
+      full = (!model::keeps("line: look at it before `full`") || l.empty()) && started_sum() == started &&
+             pool.returns() == returned;
+    }
+    return false;
+  }
+  void thread(unsigned i) {
+    if (i == 1) return l.serve(room{*this});
+    if (i == 2) {
+      accepted += ask();
+      return;
+    }
+    line::place me;
+    l.join(me);
+    line::answer_oneself(me, line::expired);
+    if (line::look(me) == line::served) ++accepted;
+    else l.leave(me);
+  }
+  void after() { MODEL_CHECK(accepted == 1 && l.empty()); }
+};
+MODEL_ADD(line_full);
 
 // The first gives up; its room goes to the second. What the first is given all the same, it starts at once.
 struct line_expiry : line_test<line_expiry, 3, 2> {

@@ -195,13 +195,14 @@ struct drain_and_submit : model::test<drain_and_submit, 3> {
 
   model::atomic<std::uint32_t> attention{0};
   quiescence<model_atomics> rest{attention, quiesce_bit};
+  credit_pool<model_atomics> pool{2};
   credit_lease<model_atomics> lease;
   model::atomic<std::uint32_t> queued{0}, over{0};
   counter ended;
   unsigned accepted = 0, ran = 0;
   bool drained = false;
 
-  void before() { MODEL_CHECK(lease.grant(2, 0)); }
+  void before() { MODEL_CHECK(lease.grant(pool.acquire(2, 2, [] { return 0; }), 0)); }
   bool at_rest() {
     const std::uint64_t e = ended.get();
     return lease.used_settled() == e;
@@ -231,9 +232,7 @@ struct drain_and_submit : model::test<drain_and_submit, 3> {
   }
   void closer() {
     if (model::keeps("drain: shut before the wait")) {
-      lease.shut();
-      model_atomics::heavy_fence();
-      lease.seal();
+      shut_all(pool, [this](auto f) { f(lease); });
     }
     MODEL_CHECK(rest.wait([this] { return at_rest(); }, [] { return forever; }));
     MODEL_CHECK(ran == accepted);

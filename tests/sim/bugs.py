@@ -124,6 +124,8 @@ BUGS = {
          '    dismiss_surplus(s);\n  }\n  look_again();', '    dismiss_surplus(s);\n  }\n  if (weir_sim_bug != 39) look_again();'),
     40: ('a pause that ends without a look', 'lifecycle.cpp', 1,
          'if (elastic) look_after_backlog();', 'if (elastic && weir_sim_bug != 40) look_after_backlog();'),
+    41: ('a shutdown that ends a turn without looking what came', 'gate_state.cpp', 1,
+         'return unstarted(queue_.next(), j);', 'return unstarted(weir_sim_bug == 41 ? queue_.take() : queue_.next(), j);'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

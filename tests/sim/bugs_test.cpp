@@ -62,6 +62,7 @@ const mistake mistakes[] = {
     {38, "AWorkerThatHidesWhatItHasClaimedWhileNobodyIsFree", &cases::blocked_workers_bring_others},
     {39, "ASurplusWorkerThatGoesAlthoughNobodyLooks", &cases::a_surplus_worker_that_goes_is_not_counted_on},
     {40, "APauseThatEndsWithoutALook", &cases::a_backlog_outlasts_a_pause},
+    {41, "AShutdownThatEndsATurnWithoutLookingWhatCame", &cases::a_strand_goes_while_it_is_flushed},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

@@ -270,6 +270,34 @@ void room_in_advance_is_not_slept_over() {
   HOLDS(ran.load(std::memory_order_relaxed) == 16);
 }
 
+// The only place is free again. One who waits for it gives up, perhaps while it is being given to him; somebody else asks for it, and
+// is told `full` only if the other has got it.
+void who_gives_up_leaves_his_place() {
+  weir::options o = with_workers(1);
+  o.capacity = 1;
+  weir::runtime rt(o);
+  rt.pause();
+  auto first = rt.spawn([] {});
+  std::stop_source stop;
+  shared<bool> got{false};
+  weir::sim::thread waiter([&] {
+    weir::task_options may_stop;
+    may_stop.stop = stop.get_token();
+    const weir::status said = rt.submit([] {}, may_stop);
+    HOLDS(said || said.error().code == weir::errc::cancelled);
+    got.store(static_cast<bool>(said), std::memory_order_relaxed);
+  });
+  weir::sim::thread other([&] { stop.request_stop(); });
+  first.cancel();
+  const weir::status said = rt.try_submit([] {});
+  HOLDS(said || said.error().code == weir::errc::full);
+  waiter.join();
+  other.join();
+  HOLDS(static_cast<bool>(said) != got.load(std::memory_order_relaxed));
+  rt.resume();
+  rt.drain();
+}
+
 // What does not fit runs on the caller, and a drain that returns has seen its end.
 void the_caller_runs_what_does_not_fit() {
   weir::options o = with_workers(1);

@@ -80,9 +80,10 @@ TEST(Credits, ThatAreNotUsedCanBeRecalledByAnybody) {
 TEST(Credits, OfAShutLeaseAreVoid) {
   lease l;
   ASSERT_TRUE(l.grant(8, 1));
-  l.shut();
-  os_atomics::heavy_fence();
-  EXPECT_EQ(l.seal(), 7u);
+  pool p(8);
+  ASSERT_EQ(p.acquire(8, 8, none_started), 8u);
+  weir::detail::shut_all(p, [&](auto f) { f(l); });
+  EXPECT_EQ(p.free(none_started), 7u);
   EXPECT_FALSE(use(l));
   EXPECT_FALSE(l.grant(1, 1));
   EXPECT_EQ(l.used(), 1u);

@@ -36,7 +36,10 @@ struct fixture : ::testing::Test {
         if (f.free.compare_exchange_weak(n, n - 1)) return true;
       return false;
     }
-    void give_back() { ++f.free, ++f.handed_back; }
+    void give_back() {
+      EXPECT_FALSE(f.l.empty()) << "who finds nobody in the line must find the room";
+      ++f.free, ++f.handed_back;
+    }
   };
   void make_room(int n = 1) {
     free += n;
@@ -114,6 +117,17 @@ TEST_F(WaitingLine, HandsTheRoomBackWhenNobodyIsLeftToTakeIt) {
   l.serve(room{*this});
   EXPECT_EQ(free, 1);
   EXPECT_EQ(handed_back, 1);
+  EXPECT_TRUE(l.empty());
+}
+
+TEST_F(WaitingLine, TellsWhetherSomebodyStandsInItWithoutRoom) {
+  EXPECT_FALSE(l.serve_now(room{*this})) << "nobody is in it";
+  line::place a;
+  l.join(a);
+  EXPECT_TRUE(l.serve_now(room{*this}));
+  free = 1;
+  EXPECT_FALSE(l.serve_now(room{*this})) << "served";
+  EXPECT_EQ(line::look(a), line::served);
 }
 
 TEST_F(WaitingLine, IsShutForAllWhoStandInIt) {
