@@ -16,10 +16,10 @@ LAYERS = {
     1: 'job gate_entry slab free_list task_node child_node task_state join_state timer_entry references retry_terms presence set_once',
     2: 'split_deque run_queue inject_queue inbox timer_wheel',
     3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list runner room turnstile counter slot_table '
-       'crew doors attention mailbox duty leader waiting_line aftermath backlog_evidence append_list',
+       'crew doors attention mailbox duty leader waiting_line aftermath backlog_evidence append_list codel',
     # A core and its workers know each other: one layer.
     5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads elastic stop_hub blocking_pool '
-       'timekeeper node_conditions',
+       'timekeeper node_conditions queue_time',
     6: 'submit task_node.cpp executor join_handle runtime fork_join parallel siblings task_group timer strand limited task graph '
        'pipeline result_stream retry blocking',
     7: 'weir sim prometheus trace c_api durable',

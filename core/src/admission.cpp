@@ -193,20 +193,37 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
       case on_full::block: return may_stay ? wait_for_room(l, o) : refuse(errc::full);
       case on_full::caller_runs:
         if (!may_stay || this_side != nullptr || p == patience::elsewhere || a.target >= 0) return refuse(errc::full);
-        if (!doors_.enter()) return undo_entry(), refuse(errc::stopped);  // from here on a drain waits for it
-        a = {&l, 0, a.prio, false, false, on_caller};
-        return outcome_ok;
+        return let_caller_in(l, a) == outcome_ok ? outcome_ok : refuse(errc::stopped);
       case on_full::drop_oldest:
         if (!drop_oldest(l, a.prio)) return refuse(errc::full);
         break;
-      case on_full::discard:
-        if (!doors_.enter()) return undo_entry(), refuse(errc::stopped);
-        ended_elsewhere[outcome_of(errc::dropped)].add();
-        tell_if_asked();
-        return outcome_of(errc::dropped);
+      case on_full::discard: {
+        const outcome said = discard();
+        return said == outcome_of(errc::stopped) ? refuse(errc::stopped) : said;
+      }
       default: return refuse(errc::full);
     }
   }
+}
+
+outcome core::let_caller_in(lease& l, admission& a) noexcept {
+  if (!doors_.enter()) return undo_entry(), outcome_of(errc::stopped);  // from here on a drain waits for it
+  a = {&l, 0, a.prio, false, false, on_caller, false};
+  return outcome_ok;
+}
+
+// It has come in, and has ended.
+outcome core::discard() noexcept {
+  if (worker* w = worker::current_of(*this); w != nullptr) {
+    if (halted()) return outcome_of(errc::stopped);
+    w->submitted.add();
+    w->count_end(outcome_of(errc::dropped));
+    return outcome_of(errc::dropped);
+  }
+  if (!doors_.enter()) return undo_entry(), outcome_of(errc::stopped);
+  ended_elsewhere[outcome_of(errc::dropped)].add();
+  tell_if_asked();
+  return outcome_of(errc::dropped);
 }
 
 outcome core::run_on_caller(lease& l, job j) noexcept {

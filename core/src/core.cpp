@@ -1,4 +1,5 @@
 // Building and taking down what the workers share; the sums. Layer 5.
+#include "queue_time.hpp"
 #include "system.hpp"
 #include "worker.hpp"
 
@@ -25,11 +26,13 @@ core::core(const options& o, topology t)
       initial_workers(count_workers(o, topo)),
       elastic(o.max_workers > initial_workers),
       id(next_id.fetch_add(1, relaxed)),
+      plain_id(o.codel_target.count() == 0 ? id : ~std::uint64_t{0}),
       pages(o.memory, this),
       idle(64, elastic),
       credits(o.capacity),
       time(*this),
-      side(*this) {}
+      side(*this),
+      overload(std::chrono::nanoseconds(o.codel_target).count()) {}
 
 core::~core() = default;
 
@@ -45,6 +48,12 @@ std::uint64_t core::started_by_workers() const noexcept {
   std::uint64_t n = 0;
   for (unsigned i = 0, e = slot_count(); i < e; ++i) n += slot(i)->started.get();
   return n;
+}
+
+bool core::sheds(std::int64_t queued) noexcept {
+  if (!overload.sheds(queued, queue_clock_now())) return false;
+  shed.add();
+  return true;
 }
 
 std::uint64_t core::ended_sum(outcome o) const noexcept {
@@ -70,6 +79,8 @@ snapshot core::metrics() const {
   s.dropped = of(errc::dropped);
   s.stopped = of(errc::stopped);
   s.rejected = time.rejected() + side.rejected();
+  s.shed = shed.get();
+  s.overloaded = overload.on() && overload.overloaded(queue_clock_now());
   s.overran = time.late();
   {
     const std::lock_guard lock(spare_mutex_);

@@ -9,6 +9,7 @@
 #include "aftermath.hpp"
 #include "attention.hpp"
 #include "backlog_evidence.hpp"
+#include "codel.hpp"
 #include "counter.hpp"
 #include "blocking_pool.hpp"
 #include "credits.hpp"
@@ -137,6 +138,7 @@ class core {
   void give_lease_back(lease& l) noexcept;
   outcome admit_outside(lease& l, const task_options* opts, patience p, std::uint64_t n, admission& a) noexcept;
   outcome settle(lease& l, const task_options* opts, patience p, admission& a) noexcept;  // after try_use() said no
+  outcome let_caller_in(lease& l, admission& a) noexcept;  // on_full::caller_runs: ok or stopped
   outcome run_on_caller(lease& l, job j) noexcept;
   template <class F>
   void each_caller(F f) const {  // f(caller_seat&) of each submitter that runs a task; outside of the lock, for leases stay
@@ -151,6 +153,7 @@ class core {
     }
   }
   bool drop_oldest(lease& from, lane l) noexcept;
+  outcome discard() noexcept;  // on_full::discard: dropped or stopped
   void look_late() noexcept;
   inject_queue::producer* producer_of(lease& l, lane prio) noexcept;
   void put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcept;
@@ -208,6 +211,7 @@ class core {
   const unsigned initial_workers;
   const bool elastic;  // more workers may come by themselves
   const std::uint64_t id;
+  const std::uint64_t plain_id;  // what the shortest way in compares with: id, or of nobody where tasks are queued with the time
   page_source pages;
   inject_queue lanes[lane_count];
   inject_queue local;  // what workers submit: a sub-queue each, taken first by its worker, then by anybody
@@ -222,6 +226,10 @@ class core {
   atomic<std::int64_t> stale_tickets{0};
 
   counter_of_all started_elsewhere, ended_elsewhere[outcome_count];
+
+  codel<os_atomics> overload;
+  counter_of_all shed;
+  bool sheds(std::int64_t queued) noexcept;  // a task that was queued then is taken now
 
   snapshot metrics() const;
   std::uint64_t submitted_sum() const noexcept;
@@ -328,6 +336,12 @@ struct caller_run {
 };
 extern constinit thread_local caller_run this_caller __attribute__((tls_model("initial-exec")));
 bool is_sweep_marker(const job& j) noexcept;  // admission.cpp
+// Cancelled or expired before it comes in; else ok.
+inline outcome refusal_of(const task_options& o) noexcept {
+  if (o.stop.stop_requested()) return outcome_of(errc::cancelled);
+  if (o.start_by != time_point::max() && clock_type::now() > o.start_by) return outcome_of(errc::expired);
+  return outcome_ok;
+}
 void register_core(core& c);
 void unregister_core(core& c) noexcept;
 unsigned registered_cores() noexcept;

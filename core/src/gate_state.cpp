@@ -1,5 +1,6 @@
 // See gate_state.hpp.
 #include "gate_state.hpp"
+#include "queue_time.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
 
@@ -50,7 +51,9 @@ gate_state& take_turn(const job& j) noexcept {
 // What an entry stands for, as a queue of the runtime would hold it.
 job job_of(gate_entry& e) noexcept {
   const job j = e.as_job();
-  return is_ticket(j) ? node_ticket(node_of(e), true) : j;  // nobody tries it in place, so none is overtaken
+  if (!is_ticket(j)) return j;
+  if (&j.ops() == &ticket_ops) return node_ticket(node_of(e), true);  // nobody tries it in place, so none is overtaken
+  return node_ticket_with_time(node_of(e), true, static_cast<gate_ticket&>(e).queued);
 }
 bool is_box(const job& j) noexcept { return !is_ticket(j) && !is_turn(j); }
 
@@ -87,7 +90,7 @@ gate_state::~gate_state() {
 gate* gate_open(core* c, gate* parent, const gate_shape& s) noexcept {
   if (parent != nullptr && parent->refusal != outcome_ok) return parent;
   if (s.places == 0 || s.places > 1u << 20 || (s.limits && s.capacity == 0) || s.capacity > std::size_t{1} << 40 ||
-      (s.full != on_full::block && s.full != on_full::reject))
+      s.full > on_full::discard)
     return &gate_invalid;
   if (c->dead()) return &gate_stopped;
   gate* const g = new (std::nothrow) gate_state(*c, parent != nullptr ? &state_of(*parent) : nullptr, s);
@@ -102,16 +105,68 @@ void gate_release(gate& g) noexcept {
 
 // ---- admission ----
 
-outcome gate_state::enter_rooms(const task_options* o, patience p, std::size_t n) noexcept {
+outcome gate_state::enter_rooms(const task_options* o, patience p, std::size_t n, admission& a) noexcept {
   for (gate_state* g = this; g != nullptr; g = g->parent)
-    if (g->room_) {
-      const outcome said = enter(*g->room_, owner, g->full, o, p, n);
+    if (g->room_ && !g->room_->take(n)) {
+      // What is to pass another gate first cannot run on the caller.
+      const outcome said = g->enter_room(o, g != this && p == patience::by_policy ? patience::elsewhere : p, n, a);
+      if (said == outcome_ok && a.target == on_caller) return said;
       if (said == outcome_ok) continue;
       for (gate_state* passed = this; passed != g; passed = passed->parent)
         if (passed->room_) passed->room_->give(n);
       return said;
     }
   return outcome_ok;
+}
+
+// This one is full, as it seems.
+outcome gate_state::enter_room(const task_options* o, patience p, std::size_t n, admission& a) noexcept {
+  if (p == patience::never || full == on_full::block || full == on_full::reject) return enter(*room_, owner, full, o, p, n);
+  core& c = owner;
+  // The runtime would have the last word, which comes too late for whoever is dropped or run.
+  if (o != nullptr)
+    if (const outcome said = refusal_of(*o); said != outcome_ok) return said;
+  switch (full) {
+    case on_full::caller_runs: {
+      if (p != patience::by_policy || this_worker != nullptr || this_side != nullptr || this_keeper != nullptr || this_caller.owner != nullptr)
+        return c.count_refusal(), outcome_of(errc::full);
+      lease* l = nullptr;
+      WEIR_TRY { l = &c.my_lease(); }
+      WEIR_CATCH_ALL { return outcome_of(errc::failed); }
+      return c.let_caller_in(*l, a) == outcome_ok ? outcome_ok : (c.count_refusal(), outcome_of(errc::stopped));
+    }
+    case on_full::drop_oldest:
+      if (worker::current_of(c) == nullptr && c.closed()) return c.count_refusal(), outcome_of(errc::stopped);
+      while (!room_->take(n))
+        if (!drop_oldest()) return c.count_refusal(), outcome_of(errc::full);
+      return outcome_ok;
+    default:
+      const outcome said = c.discard();
+      if (said == outcome_of(errc::stopped)) c.count_refusal();
+      return said;
+  }
+}
+
+// The oldest in this gate's own queue that holds a room of it ends as dropped, or was cancelled before and leaves the queue. False: there
+// is none. What waits in a gate in front of this one is represented here by a turn, which is no task; what is tried again, and what
+// a timer has posted, holds no room.
+bool gate_state::drop_oldest() noexcept {
+  struct hold {  // the callable's end may let go of the last handle
+    gate_state& g;
+    ~hold() { g.drop_ref(); }
+  } const until_the_end{*this};
+  add_ref();
+  gate_entry* const oldest = queue_.take_first([](gate_entry& e) {
+    const job j = e.as_job();
+    return is_ticket(j) ? (node_of(e).state.load(relaxed) & node_state::again) == 0 : !is_turn(j);
+  });
+  if (oldest == nullptr) return false;
+  job j = job_of(*oldest);
+  // What the callable does when it is destroyed it does as a task of this runtime: it waits for no rest, and ends no runtime.
+  const caller_run before = std::exchange(this_caller, {&owner, nullptr});
+  end_unstarted(j, errc::dropped);
+  this_caller = before;
+  return true;
 }
 
 outcome enter(room<os_atomics>& r, core& c, on_full full, const task_options* o, patience p, std::size_t n) noexcept {
@@ -152,13 +207,40 @@ outcome gate_admit(gate& base, const task_options* o, patience p, admission& a, 
   if (o != nullptr && (o->worker != -1 || o->prio > lane::low)) return outcome_of(errc::invalid);  // a turn runs on any worker
   if (g.wants_sweep()) [[unlikely]] g.sweep();
   if (g.bounded)
-    if (const outcome said = g.enter_rooms(o, p, n); said != outcome_ok) return said;
+    if (const outcome said = g.enter_rooms(o, p, n, a); said != outcome_ok || a.target == on_caller) return said;
   const outcome said = admit(g.owner, o, p == patience::by_policy ? patience::elsewhere : p, a, n);
   if (said != outcome_ok) g.leave_rooms(n);
   return said;
 }
 
+// See on_full::caller_runs, and queue_time.hpp.
+static WEIR_NOINLINE outcome push_aside(gate& base, admission a, gate_entry* const* all, std::size_t n) noexcept {
+  core& c = state_of(base).owner;
+  if (a.target == on_caller) return c.run_on_caller(*static_cast<lease*>(a.place), job_of(**all));
+  a.target = -1;
+  a.tag &= 1;
+  if (n == 1) {
+    gate_entry* const timed = put_time(c, **all);
+    if (timed == nullptr) return gate_unadmit(base, a), outcome_of(errc::failed);
+    const outcome o = gate_push(base, a, &timed);
+    if (o != outcome_ok) take_time_back(*timed);
+    return o;
+  }
+  std::vector<gate_entry*> timed;
+  WEIR_TRY { timed.resize(n); }
+  WEIR_CATCH_ALL { return gate_unadmit(base, a, n), outcome_of(errc::failed); }
+  std::size_t put = 0;
+  while (put != n && (timed[put] = put_time(c, *all[put])) != nullptr) ++put;
+  outcome o = outcome_of(errc::failed);
+  if (put == n) o = gate_push(base, a, timed.data(), n);
+  else gate_unadmit(base, a, n);
+  if (o != outcome_ok)
+    for (std::size_t i = 0; i < put; ++i) take_time_back(*timed[i]);
+  return o;
+}
+
 outcome gate_push(gate& base, const admission& a, gate_entry* const* all, std::size_t n) noexcept {
+  if (a.target >= 0) [[unlikely]] return push_aside(base, a, all, n);
   for (std::size_t i = 0; i < n; ++i) all[i]->tagged_ops |= a.tag;
   if (state_of(base).push(all, n)) [[likely]] return outcome_ok;
   gate_unadmit(base, a, n);

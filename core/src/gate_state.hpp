@@ -51,7 +51,8 @@ class gate_state final : public gate, public dependant {
   gate_state& operator=(const gate_state&) = delete;
 
   // ---- admission ----
-  outcome enter_rooms(const task_options* o, patience p, std::size_t n) noexcept;  // of this one and those behind it
+  // Of this one and those behind it. on_caller: the policy of this one lets the caller run the task, and no room is taken.
+  outcome enter_rooms(const task_options* o, patience p, std::size_t n, admission& a) noexcept;
   void leave_rooms(std::size_t n = 1) noexcept;
   void closing() noexcept override;
   bool has_room() const noexcept { return room_.has_value(); }
@@ -78,6 +79,8 @@ class gate_state final : public gate, public dependant {
  private:
   friend class diagnosis;
   ~gate_state() override;
+  outcome enter_room(const task_options* o, patience p, std::size_t n, admission& a) noexcept;
+  bool drop_oldest() noexcept;
   bool post_turn() noexcept;
   bool unstarted(gate_entry* e, job& j) noexcept;
   bool hand_on(bool& over) noexcept;

@@ -141,7 +141,7 @@ outcome stream_state::begin(admission& a) noexcept {
     o = enter(room_, *owner, policy_of(*owner, via), &stops, patience::by_policy, 1);
   }
   if (o != outcome_ok) return o;
-  o = via == nullptr ? admit(*owner, nullptr, patience::elsewhere, a) : gate_admit(*via, nullptr, patience::by_policy, a);
+  o = via == nullptr ? admit(*owner, nullptr, patience::elsewhere, a) : gate_admit(*via, nullptr, patience::elsewhere, a);
   if (o == outcome_ok) {
     const std::lock_guard lock(mutex_);
     if (!closed_ && !cancelled_) return ++outstanding_, outcome_ok;

@@ -27,7 +27,7 @@ const char* complaint(const options& o) noexcept {
   if (o.spin.count() < 0 || o.spin.count() > 1'000'000) return "weir: options.spin is negative or over a second";
   if (o.starvation_bound < 4) return "weir: options.starvation_bound is less than 4";
   if (o.stack_size != 0 && o.stack_size < 64 * 1024) return "weir: options.stack_size is less than 64 KiB";
-  if (o.codel_target.count() != 0) return "weir: options.codel_target is not supported";
+  if (o.codel_target.count() < 0 || o.codel_target.count() > 60'000'000) return "weir: options.codel_target is negative or over a minute";
   if (o.stall_after.count() != 0) return "weir: options.stall_after is not supported";
   if (o.max_blocking == 0 || o.max_blocking > 65536) return "weir: options.max_blocking is not within 1 and 65536";
   if (o.blocking_capacity == 0) return "weir: options.blocking_capacity is 0";
@@ -169,6 +169,8 @@ std::string snapshot::prometheus() const {
   });
   add("tasks_queued", "gauge", "Tasks accepted and not started.", [&](auto line) { line("", queued); });
   add("tasks_running", "gauge", "Tasks running.", [&](auto line) { line("", running); });
+  add("tasks_shed_total", "counter", "Tasks ended unrun because they had waited too long under overload.", [&](auto line) { line("", shed); });
+  add("overloaded", "gauge", "1 while such tasks are ended.", [&](auto line) { line("", overloaded ? 1 : 0); });
   add("tasks_overran_total", "counter", "Tasks that ran past their deadline.", [&](auto line) { line("", overran); });
   add("tasks_overdue", "gauge", "Tasks that run past their deadline now, by name.", [&](auto line) {
     std::map<std::string, std::uint64_t> by_name;

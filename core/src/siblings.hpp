@@ -97,10 +97,8 @@ class siblings {
 /// A child that has got its place: its ticket, with a reference that the caller gives it, goes to a queue, past every admission
 /// (P38). `held`: its runtime, if the caller holds that.
 inline void post_with_reference(child_node& n, core* held = nullptr) noexcept {
-  if (is_gated(n)       ? gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok
-      : held != nullptr ? held->post_while_held(node_ticket(n))
-                        : node_owner(n)->post(node_ticket(n)))
-    return;
+  const bool plain = (n.state.load(relaxed) & (node_state::gated | node_state::clocked)) == 0;
+  if (plain && held != nullptr ? held->post_while_held(node_ticket(n)) : node_post(n)) return;
   node_fail(n, errc::failed, false);  // no memory for the ticket
   node_release(n);
 }

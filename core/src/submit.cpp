@@ -1,4 +1,5 @@
 // The fast half of admission, and publishing.
+#include "queue_time.hpp"
 #include "system.hpp"
 #include "worker.hpp"
 
@@ -38,7 +39,7 @@ WEIR_NOINLINE outcome submit_slowly(core& c, lease& l, const job& j, patience p)
 // One call, three writes and no fence: credit, queue, and a look at the hint.
 outcome submit_job(core& c, const job& j, patience p) noexcept {
   if (this_worker == nullptr) [[likely]] {
-    if (this_lease.core_id == c.id) [[likely]] {
+    if (this_lease.core_id == c.plain_id) [[likely]] {
       lease& l = *this_lease.last;
       if (l.credits.try_use()) [[likely]] {
         job counted = j;
@@ -69,8 +70,13 @@ WEIR_NOINLINE outcome admit_from_outside(core& c, const task_options* o, patienc
   a.place = l;
   a.tag = 1;
   if (c.stale_tickets.load(relaxed) > static_cast<std::int64_t>(c.credits.capacity())) [[unlikely]] c.sweep(*l);
-  if (n == 1 && l->credits.try_use()) return outcome_ok;
-  return admit_slowly(c, *l, o, p, a, n);
+  const outcome said = n == 1 && l->credits.try_use() ? outcome_ok : admit_slowly(c, *l, o, p, a, n);
+  // What is bound waits for its worker and not for the queue; what has no tag has not come from outside, or runs here and now.
+  if (c.overload.on() && a.tag != 0 && a.target < 0 && a.prio != lane::high) [[unlikely]] {
+    a.tag = 3;
+    a.target = with_time;
+  }
+  return said;
 }
 }  // namespace
 
@@ -78,8 +84,7 @@ outcome admit(core& c, const task_options* o, patience p, admission& a, std::siz
   if (c.dead()) return outcome_of(errc::stopped);
   if (o != nullptr) {
     if (o->worker >= static_cast<int>(c.active_workers()) || o->worker < -1 || o->prio > lane::low) return outcome_of(errc::invalid);
-    if (o->stop.stop_requested()) return outcome_of(errc::cancelled);
-    if (o->start_by != time_point::max() && clock_type::now() > o->start_by) return outcome_of(errc::expired);
+    if (const outcome said = refusal_of(*o); said != outcome_ok) return said;
     a.prio = o->prio;
     a.target = o->worker;
   }
@@ -105,8 +110,33 @@ struct call_of {
   call_of(const call_of&) = delete;
 };
 
+// All or nothing, as without.
+outcome enqueue_with_time(core& c, admission a, const job* jobs, std::size_t n) noexcept {
+  a.target = -1;
+  a.tag &= 1;
+  if (n == 1) {
+    job timed;
+    if (!put_time(c, *jobs, timed)) return unadmit(c, a), outcome_of(errc::failed);
+    const outcome o = enqueue(c, a, &timed);
+    if (o != outcome_ok) take_time_back(timed);
+    return o;
+  }
+  std::vector<job> timed;
+  WEIR_TRY { timed.resize(n); }
+  WEIR_CATCH_ALL { return unadmit(c, a, n), outcome_of(errc::failed); }
+  std::size_t put = 0;
+  while (put != n && put_time(c, jobs[put], timed[put])) ++put;
+  outcome o = outcome_of(errc::failed);
+  if (put == n) o = enqueue(c, a, timed.data(), n);
+  else unadmit(c, a, n);
+  if (o != outcome_ok)
+    for (std::size_t i = 0; i < put; ++i) take_time_back(timed[i]);
+  return o;
+}
+
 WEIR_NOINLINE outcome to_target(core& c, const admission& a, const job* jobs, std::size_t n) noexcept {
   if (a.target == on_caller) return c.run_on_caller(*static_cast<lease*>(a.place), *jobs);
+  if (a.target == with_time) return enqueue_with_time(c, a, jobs, n);
   const call_of inside(a);
   const outcome o = c.deliver(*c.numbered(static_cast<unsigned>(a.target)), jobs, n, a.tag);
   if (o != outcome_ok) unadmit(c, a, n);

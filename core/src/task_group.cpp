@@ -171,7 +171,7 @@ void task_group::start(detail::group_node& n, const detail::node_ops& ops, const
   namespace bits = detail::node_state;
   // References: its life, and its ticket's or, while it has none, this call's.
   detail::node_init(n, *core_, ops,
-                    bits::detached | (gate_ == nullptr ? bits::in_place : 0u) | (a.tag != 0 ? bits::counted : 0u), 2,
+                    bits::detached | (gate_ == nullptr ? bits::in_place : 0u) | bits::of_tag(a.tag), 2,
                     nullptr, gate_);
   n.group = &g;
   bool cancelled, now;

@@ -5,6 +5,7 @@
 //   What gives a node its conditions, and those their stop source: see set_once.hpp.
 #include "gate_state.hpp"
 #include "node_conditions.hpp"
+#include "queue_time.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
 
@@ -134,22 +135,35 @@ outcome run_claimed(task_node& n) noexcept {
   return run_by_caller(n);
 }
 
+outcome end_expired(task_node& n) noexcept {
+  n.ops->fail(n, errc::expired);
+  finish(n);
+  return outcome_of(errc::expired);
+}
+
 outcome run_in_time(task_node& n) noexcept {
-  if ((n.state.load(relaxed) & expires) != 0 && timekeeper::tick_of(clock_type::now()) > node_entry(n).tick()) {
-    n.ops->fail(n, errc::expired);
-    finish(n);
-    return outcome_of(errc::expired);
-  }
+  if ((n.state.load(relaxed) & expires) != 0 && timekeeper::tick_of(clock_type::now()) > node_entry(n).tick()) return end_expired(n);
   return run_claimed(n);
 }
 
 // What must not be set when this ticket claims its task: the first one may have been overtaken by an attempt in place.
-std::uint32_t stale_if(const job& j) noexcept { return j.data[1] == 0 ? again : 0; }
+std::uint32_t stale_if(const job& j) noexcept { return (j.data[1] & 1) == 0 ? again : 0; }
 
 outcome run_ticket(job& j) noexcept {
   task_node& n = *static_cast<task_node*>(j.pointer());
   outcome o = outcome_stale;
   if (!node_claim(n, 0, stale_if(j))) note_stale(n, -1);
+  else o = run_in_time(n);
+  node_release(n);
+  return o;
+}
+
+// The same of one that carries the time at which it was queued.
+outcome run_ticket_with_time(job& j) noexcept {
+  task_node& n = *static_cast<task_node*>(j.pointer());
+  outcome o = outcome_stale;
+  if (!node_claim(n, 0, stale_if(j))) note_stale(n, -1);
+  else if (node_owner(n)->sheds(static_cast<std::int64_t>(j.data[1] >> 1))) o = end_expired(n);
   else o = run_in_time(n);
   node_release(n);
   return o;
@@ -247,6 +261,7 @@ void node_tell_to_stop(task_node& n) noexcept {
 }
 
 const job_ops ticket_ops{&run_ticket, &drop_ticket, &extract_ticket};
+static const job_ops timed_ticket_ops{&run_ticket_with_time, &drop_ticket, &extract_ticket};
 
 void node_after_run(task_node& n) noexcept {
   if ((n.state.load(relaxed) & repeats) != 0) [[unlikely]] {
@@ -325,7 +340,7 @@ void node_abandon(task_node& n, std::uint32_t refs) noexcept {
     node_owner(n)->credits.give_back(1);
     node_owner(n)->tell_blocked();
   }
-  if ((bits & gated) != 0) state_of(*ticket_of(n).via).leave_rooms();
+  if ((bits & (gated | again)) == gated) state_of(*ticket_of(n).via).leave_rooms();
   if (refs > 1) drop_references(n.refs, refs - 1);
   node_release(n);
 }
@@ -409,7 +424,7 @@ const char* exchange_task_name(const char* name) noexcept {
   return before;
 }
 
-bool is_ticket(const job& j) noexcept { return &j.ops() == &ticket_ops; }
+bool is_ticket(const job& j) noexcept { return &j.ops() == &ticket_ops || &j.ops() == &timed_ticket_ops; }
 bool ticket_is_stale(const job& j) noexcept {
   return is_ticket(j) && (static_cast<task_node*>(j.pointer())->state.load(relaxed) & (node_state::phase | stale_if(j))) != queued;
 }
@@ -420,6 +435,25 @@ bool ticket_holds_credit(const job& j) noexcept {
 
 job node_ticket(task_node& n, bool tried) noexcept {
   return {reinterpret_cast<std::uintptr_t>(&ticket_ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(&n)), tried ? 1u : 0u}};
+}
+
+// Bit 0 of its second word: tried; the rest: ns since the clock's beginning.
+job node_ticket_with_time(task_node& n, bool tried, std::int64_t when) noexcept {
+  return {reinterpret_cast<std::uintptr_t>(&timed_ticket_ops),
+          {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(&n)), static_cast<std::uint64_t>(when) << 1 | (tried ? 1u : 0u)}};
+}
+
+void node_put_time(gate_entry& ticket) noexcept {
+  ticket.tagged_ops = reinterpret_cast<std::uintptr_t>(&timed_ticket_ops);
+  static_cast<gate_ticket&>(ticket).queued = queue_clock_now();
+}
+
+bool node_post(task_node& n, bool tried, lane prio, int target) noexcept {
+  const std::uint32_t flags = n.state.load(relaxed) & (gated | clocked);
+  if (flags == 0) [[likely]] return node_owner(n)->post(node_ticket(n, tried), prio, target);
+  if ((flags & gated) == 0) return node_owner(n)->post(node_ticket_with_time(n, tried, queue_clock_now()), prio, target);
+  if ((flags & clocked) != 0) node_put_time(ticket_of(n));
+  return gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok;
 }
 
 outcome node_wait(task_node& n, time_point until) noexcept {

@@ -236,6 +236,7 @@ status core::start_again() noexcept {
   backlog_.lower(~0u);
   evidence_.forget();
   stale_tickets.store(0, relaxed);
+  overload.reset();
   // Two bits are of those who wait, not of the shutdown: who was shut out may still stand in the line, and who saw it at rest may
   // not have left yet.
   attention_.lower(~(attention::blocked | attention::quiesce));

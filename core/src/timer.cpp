@@ -122,10 +122,7 @@ void node_due(core& c, task_node& n, std::uint8_t kind) noexcept {
     if (!c.side.put_again(ticket)) ticket.ops().drop(ticket, errc::failed);
     return;
   }
-  if (is_gated(n) ? gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok
-      : k != nullptr ? c.post(ticket, k->prio, k->bound)
-                     : c.post(ticket))
-    return;
+  if (k != nullptr ? node_post(n, true, k->prio, k->bound) : node_post(n, true)) return;
   // No memory for it: the task fails, of a series only this occurrence.
   if (kind != due::series || !node_claim(n)) return ticket.ops().drop(ticket, errc::failed);
   report_unhandled(&c, unrun_error(errc::failed).cause, nullptr);

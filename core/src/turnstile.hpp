@@ -64,6 +64,23 @@ class turnstile {
     if (first_ == nullptr) collect();
     return first_ != nullptr ? pop() : nullptr;
   }
+  /// The oldest entry that is wanted, or null. No turn begins or ends. O(those before it).
+  template <class Wanted>
+  Entry* take_first(Wanted&& wanted) noexcept {
+    const std::lock_guard lock(mutex_);
+    collect();
+    Entry* previous = nullptr;
+    for (Entry* e = first_; e != nullptr; previous = e, e = e->next.load(relaxed)) {
+      if (!wanted(*e)) continue;
+      if (previous == nullptr) return pop();
+      Entry* const after = e->next.load(relaxed);
+      previous->next.store(after, relaxed);
+      if (after == nullptr) last_ = previous;
+      --size_;
+      return e;
+    }
+    return nullptr;
+  }
   /// So many turns that push() asked for could not be started. True: others are about. False: there are none, and all entries
   /// are the caller's, linked behind `rest`.
   bool not_started(unsigned turns, Entry*& rest) noexcept {

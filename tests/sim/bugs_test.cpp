@@ -63,6 +63,8 @@ const mistake mistakes[] = {
     {39, "ASurplusWorkerThatGoesAlthoughNobodyLooks", &cases::a_surplus_worker_that_goes_is_not_counted_on},
     {40, "APauseThatEndsWithoutALook", &cases::a_backlog_outlasts_a_pause},
     {41, "AShutdownThatEndsATurnWithoutLookingWhatCame", &cases::a_strand_goes_while_it_is_flushed},
+    {42, "AnEntryThatIsTakenOutAndStaysTheLast", &cases::the_oldest_of_a_limit_makes_room},
+    {43, "ATaskThatIsShedWithoutBeingClaimed", &cases::an_overload_ends_each_task_once},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

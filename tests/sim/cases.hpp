@@ -27,6 +27,7 @@ void who_gives_up_leaves_his_place();
 void the_caller_runs_what_does_not_fit();
 void the_oldest_makes_room();
 void what_does_not_fit_is_discarded();
+void an_overload_ends_each_task_once();
 void a_stream_passes_over_no_child();
 
 // fork.cpp
@@ -52,6 +53,8 @@ void a_task_holds_the_last_of_its_strand();
 void a_strand_goes_while_it_is_flushed();
 void a_limit_uses_all_its_places();
 void room_in_a_limit_is_not_slept_over();
+void the_oldest_of_a_limit_makes_room();
+void what_does_not_fit_in_a_limit_runs_there_or_ends();
 void a_stream_hands_out_each_result_once();
 
 // life.cpp

@@ -190,6 +190,90 @@ void room_in_a_limit_is_not_slept_over() {
   HOLDS(drains || ran.load(rlx) == 6);
 }
 
+// As in a runtime: each one that gets in beyond the capacity has cost one of the limit's own that was there before. A strand in front of it is
+// represented by its turn, which stays, and what is taken out lies behind it, at the end of the list.
+void the_oldest_of_a_limit_makes_room() {
+  weir::runtime rt(with_workers(up_to(2)));
+  weir::limited one(rt, 1, 3, weir::on_full::drop_oldest);
+  weir::strand in_front(one);
+  shared<int> ran{0}, accepted{0}, full{0};
+  const auto run_one = [&] { ran.fetch_add(1, rlx); };
+  const auto offer = [&] {
+    for (int i = 0; i < 4; ++i) {
+      weir::status s;
+      if (i % 2 != 0) s = one.submit(run_one);
+      else {
+        auto h = one.spawn(run_one, {.name = "with a handle"});
+        if (i == 0) rt.resume();
+        const auto r = h.get();
+        s = r || r.error().code == weir::errc::dropped ? weir::status() : weir::status(r.error());
+      }
+      (s ? accepted : full).fetch_add(1, rlx);
+      HOLDS(s || s.error().code == weir::errc::full);
+    }
+  };
+  rt.pause();
+  const bool strand_first = weir::sim::random() % 2 == 0;
+  if (strand_first)
+    for (int i = 0; i < 2; ++i) {
+      HOLDS(in_front.submit(run_one));
+      accepted.fetch_add(1, rlx);
+    }
+  if (strand_first)
+    for (int i = 0; i < 2; ++i) {
+      HOLDS(one.submit(run_one));
+      accepted.fetch_add(1, rlx);
+    }
+  weir::sim::thread a(offer), b(offer);
+  a.join();
+  b.join();
+  if (!strand_first && in_front.submit(run_one)) accepted.fetch_add(1, rlx);
+  HOLDS(rt.wait_idle());
+  const weir::snapshot m = rt.metrics();
+  HOLDS(m.ok == static_cast<std::uint64_t>(ran.load(rlx)) && m.submitted == m.ok + m.dropped);
+  HOLDS(m.submitted == static_cast<std::uint64_t>(accepted.load(rlx)));
+  HOLDS(m.rejected == static_cast<std::uint64_t>(full.load(rlx)));
+  rt.pause();
+  for (int i = 0; i < 3; ++i) HOLDS(one.try_submit(run_one));
+  HOLDS(!one.try_submit(run_one));
+  rt.drain();
+}
+
+void what_does_not_fit_in_a_limit_runs_there_or_ends() {
+  weir::runtime rt(with_workers(up_to(2)));
+  const bool discards = weir::sim::random() % 2 == 0, drains = weir::sim::random() % 2 == 0;
+  weir::limited one(rt, 1, 1, discards ? weir::on_full::discard : weir::on_full::caller_runs);
+  shared<int> ran{0}, accepted{0}, discarded{0};
+  shared<bool> drained{false};
+  const auto task = [&] {
+    HOLDS(!drained.load(rlx));
+    ran.fetch_add(1, rlx);
+  };
+  const auto offer = [&] {
+    for (int i = 0; i < 3; ++i) {
+      weir::status s;
+      if (i != 1) s = one.submit(task);
+      else if (const auto r = one.spawn(task).get(); !r) s = r.error();
+      if (s) accepted.fetch_add(1, rlx);
+      else if (s.error().code == weir::errc::dropped) discarded.fetch_add(1, rlx);
+      else HOLDS(drains && s.error().code == weir::errc::stopped);
+    }
+  };
+  weir::sim::thread a(offer), b(offer);
+  if (drains) {
+    HOLDS(rt.drain().complete);
+    drained.store(true, rlx);
+  }
+  a.join();
+  b.join();
+  HOLDS(drains || rt.wait_idle());
+  const weir::snapshot m = rt.metrics();
+  HOLDS(ran.load(rlx) == accepted.load(rlx) && m.ok == static_cast<std::uint64_t>(accepted.load(rlx)));
+  HOLDS(discards ? m.dropped == static_cast<std::uint64_t>(discarded.load(rlx)) : discarded.load(rlx) == 0 && m.dropped == 0);
+  HOLDS(m.submitted == m.ok + m.dropped);
+  HOLDS(drains || m.submitted == 6);
+}
+
 void a_stream_hands_out_each_result_once() {
   weir::runtime rt(with_workers(up_to(2)));
   const bool ordered = weir::sim::random() % 2 == 0, reads_late = weir::sim::random() % 4 == 0;

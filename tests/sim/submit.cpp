@@ -383,6 +383,65 @@ void what_does_not_fit_is_discarded() {
   HOLDS(m.dropped == static_cast<std::uint64_t>(discarded.load(std::memory_order_relaxed)) && m.ok + m.dropped == 8);
 }
 
+// Tasks that are taken under overload, while their handles cancel them and a drain may stop them: each ends once, and the callable of
+// each is gone. The first task makes it overloaded, unless time jumps.
+void an_overload_ends_each_task_once() {
+  constexpr auto rlx = std::memory_order_relaxed;
+  weir::options o = with_workers(1);
+  o.capacity = 10;
+  o.codel_target = std::chrono::milliseconds(1);
+  weir::runtime rt(o);
+  weir::strand s(rt);
+  shared<int> ran{0}, alive{0};
+  struct counted {
+    shared<int>*alive, *ran;
+    counted(shared<int>& a, shared<int>& r) : alive(&a), ran(&r) { alive->fetch_add(1, rlx); }
+    counted(counted&& other) noexcept : alive(other.alive), ran(other.ran) { alive->fetch_add(1, rlx); }
+    ~counted() { alive->fetch_sub(1, rlx); }
+    void operator()() const { ran->fetch_add(1, rlx); }
+  };
+  const bool drains = weir::sim::random() % 4 == 0;
+  rt.pause();
+  HOLDS(rt.submit([] { std::this_thread::sleep_for(std::chrono::milliseconds(110)); }));
+  std::vector<weir::join_handle<void>> handles;
+  for (int i = 0; i < 3; ++i) {
+    handles.push_back(rt.spawn(counted(alive, ran)));
+    handles.push_back(s.spawn(counted(alive, ran)));
+  }
+  HOLDS(rt.submit(counted(alive, ran)));
+  HOLDS(s.submit(counted(alive, ran)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  rt.resume();
+  weir::sim::thread canceller([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(110));
+    for (std::size_t i = 0; i < handles.size(); ++i)
+      if (i % 3 != 0) handles[i].cancel();
+  });
+  weir::sim::thread drainer([&] {
+    if (drains) rt.drain();
+  });
+  canceller.join();
+  std::uint64_t ok = 0, expired = 0, cancelled = 0;
+  for (auto& h : handles) {
+    const auto r = h.get();
+    if (r) ++ok;
+    else if (r.error().code == weir::errc::expired) ++expired;
+    else if (r.error().code == weir::errc::cancelled) ++cancelled;
+    else HOLDS(false);
+  }
+  drainer.join();
+  HOLDS(drains || rt.wait_idle());
+  const weir::snapshot m = rt.metrics();
+  HOLDS(m.submitted == 9 && m.ok + m.expired + m.cancelled == 9);
+  HOLDS(m.cancelled == cancelled && m.expired >= expired && m.expired <= expired + 2 && m.shed == m.expired);
+  HOLDS(static_cast<std::uint64_t>(ran.load(rlx)) + 1 == m.ok && ok <= m.ok);
+  HOLDS(alive.load(rlx) == 0);
+  if (drains) return;
+  rt.pause();
+  for (int i = 0; i < 10; ++i) HOLDS(rt.try_submit([] {}));
+  HOLDS(!rt.try_submit([] {}));
+}
+
 // One worker is busy until its child has run, the other has a stream from outside: of starvation_bound tasks that it starts while
 // the child waits, the child is one.
 void a_stream_passes_over_no_child() {

@@ -55,6 +55,7 @@ TEST(BadOptions, OutOfRangeIsInvalidAndNamed) {
   check("spin", [](auto& o) { o.spin = -1us; });
   check("spin", [](auto& o) { o.spin = std::chrono::microseconds::min(); });
   check("codel_target", [](auto& o) { o.codel_target = -1us; });
+  check("codel_target", [](auto& o) { o.codel_target = 61s; });
   check("stall_after", [](auto& o) { o.stall_after = -1us; });
   check("full", [](auto& o) { o.full = static_cast<weir::on_full>(99); });
   check("pin", [](auto& o) { o.pin = static_cast<weir::pinning>(99); });

@@ -28,6 +28,8 @@ struct snapshot {
   std::uint64_t steals = 0, parks = 0, wakes = 0;
   std::uint64_t on_duty = 0;       ///< workers on duty now, surplus ones included (options::max_workers)
   std::uint64_t surplus_came = 0, surplus_went = 0;  ///< how often one came for a backlog, and went; the same after a shutdown
+  std::uint64_t shed = 0;          ///< of the expired ones, those that options::codel_target ended
+  bool overloaded = false;         ///< they are ended now, if they have waited too long
   std::uint64_t overran = 0;       ///< tasks that ran past their deadline, those that still do included
   std::vector<task_info> overdue;  ///< those that still do: name and worker; at most 16 inside of each other on one worker
   std::vector<worker_stats> workers;

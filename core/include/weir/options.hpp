@@ -25,7 +25,7 @@ enum class lane : std::uint8_t { high, normal, low };
 ///   block        waits for room, a stop token or start_by, first come first served
 ///   reject       full; the callable is not touched
 ///   caller_runs  runs the task before it returns, and answers ok. reject for what cannot run there: a task bound to a worker, of a
-///                strand, a limit or a group
+///                strand, a limit or a group. (A limit may have this policy itself: see there.)
 ///   drop_oldest  the oldest task of the lane that still lies in the queue ends as `dropped`: its callable is destroyed on this
 ///                thread. full if there is none; those in strands and limits, and those bound to a worker, are not taken. Workers claim
 ///                tasks one by one, so throughput is lower than with the others.
@@ -99,7 +99,14 @@ struct options {
   unsigned max_blocking = 64;                 ///< threads for blocking(), made when they are needed; 1 to 65536
   std::size_t blocking_capacity = 1024;       ///< calls that wait for one of them
   std::size_t stack_size = 0;                 ///< bytes of each thread's stack; 0: the system's default
-  std::chrono::microseconds codel_target{0};  ///< 0: off
+  /// Overload control by queue wait (CoDel; milliseconds, folly takes 5; 0: off; at most a minute). When over 100 ms (or the target, if that
+  /// is longer) no task waited less than the target before a worker took it, the runtime is overloaded for the next 100 ms: tasks that have
+  /// waited more than twice the target end as `expired` then, unrun, and their callables are destroyed on the worker that takes them. Subject to
+  /// it is what outside threads submit, spawn or give to groups and streams in the lanes normal and low, through strands and limits, too; wait
+  /// counts from submission, of a group's child from when its limit lets it begin, of a retry from when it is due. Exempt: the high lane, what
+  /// is bound to a worker (broadcast), what tasks submit, timers, run() and blocking(). A pause counts as waiting.
+  /// Costs two readings of the clock a task, and 24 bytes and their allocation for one without a handle or conditions (32 in a strand or limit).
+  std::chrono::microseconds codel_target{0};
   std::chrono::microseconds stall_after{0};   ///< 0: off
   std::pmr::memory_resource* memory = nullptr;  ///< jobs and frames, not the inject queue's blocks; null: new/delete
   void (*on_unhandled)(const task_info&, std::exception_ptr) = nullptr;  ///< null: one line on stderr, rate limited

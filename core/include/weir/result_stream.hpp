@@ -128,7 +128,7 @@ class result_stream {
     const detail::stream_target& to = detail::stream_target_of(*state_);
     node* n = nullptr;
     WEIR_TRY {
-      const std::uint32_t flags = (a.tag != 0 ? detail::node_state::counted : 0) | (to.via == nullptr ? detail::node_state::in_place : 0);
+      const std::uint32_t flags = detail::node_state::of_tag(a.tag) | (to.via == nullptr ? detail::node_state::in_place : 0);
       n = node::make(*to.owner, std::forward<F>(f), flags, 2, nullptr, to.via, task::ops);
     }
     WEIR_CATCH_ALL {

@@ -61,10 +61,18 @@ struct strand : detail::owned_gate {
 /// sleeps in a wait keeps its place, and one that waits for a task of the limit while all n places are held by such waits
 /// answers errc::starved.
 ///
-/// capacity is exact, whoever submits: what was accepted and has not started. Past it `full` decides: reject answers
-/// errc::full, block waits in line off the workers (task_options::stop, start_by and a shutdown end the wait) and rejects on
-/// them. The runtime's own capacity and policy come after that.
-/// n of 0 or above 2^20, capacity of 0 or above 2^40, any other policy: every verb answers errc::invalid.
+/// capacity is exact, whoever submits: what was accepted and has not started. Past it `full` decides, as options::full does for
+/// the runtime (try_submit and bulk are told `full`); the runtime's own capacity and policy come after that:
+///   block        waits in line off the workers (task_options::stop, start_by and a shutdown end the wait), rejects on them
+///   reject       errc::full
+///   caller_runs  runs the task on the caller, which holds none of the n places meanwhile: so many callers, so many more than n run.
+///                Rejects on workers and where else options::full does, for groups and streams, and if the task came to this limit
+///                through another one or a strand, which it would have to pass first
+///   drop_oldest  the oldest unstarted task that was submitted to this limit itself ends as `dropped`: its callable is destroyed on the
+///                calling thread, be that a worker. Not taken: what waits in a strand or limit in front of this one, timers, tasks that are tried
+///                again. errc::full if there is none. O(those before it)
+///   discard      errc::dropped for the new one, which is not touched
+/// n of 0 or above 2^20, capacity of 0 or above 2^40, a policy that does not exist: every verb answers errc::invalid.
 struct limited : detail::owned_gate {
   limited(executor_ref parent, unsigned n, std::size_t capacity, on_full full = on_full::reject) noexcept
       : owned_gate(parent, {.places = n, .capacity = capacity, .full = full, .limits = true}) {}

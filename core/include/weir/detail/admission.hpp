@@ -16,14 +16,15 @@ enum class patience : std::uint8_t { by_policy, never, elsewhere };
 // One accepted place in a runtime, between admit() and enqueue().
 struct admission {
   void* place = nullptr;   // the caller's lease, or the worker it runs on
-  std::uintptr_t tag = 0;  // or-ed into job::tagged_ops
+  std::uintptr_t tag = 0;  // 1: counted against capacity, or-ed into job::tagged_ops; 2, too: with_time
   lane prio = lane::normal;
   bool on_worker = false;
   bool capacity_held = true;  // false: a node holds it, and gives it back when it is claimed
-  int target = -1;            // >= 0: that worker only, or on_caller
+  int target = -1;            // >= 0: that worker only, or one of those below
   bool room_held = true;      // the same of the rooms of the gates that it goes through
 };
 inline constexpr int on_caller = std::numeric_limits<int>::max();  // on_full::caller_runs: enqueue() runs it
+inline constexpr int with_time = on_caller - 1;  // anybody's; it is queued with the time, for CoDel (core/src/queue_time.hpp)
 
 // outcome_ok, or why not. A job that fits in a value, in one call.
 WEIR_API outcome submit_job(core& c, const job& j, patience p) noexcept;

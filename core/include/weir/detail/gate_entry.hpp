@@ -27,6 +27,7 @@ struct gate_entry {
 
 struct gate_ticket : gate_entry {
   gate* via = nullptr;
+  std::int64_t queued = 0;  // ns, if the task is clocked
 };
 
 // Bytes in front of the callable.

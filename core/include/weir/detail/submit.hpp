@@ -97,8 +97,10 @@ result<task_node*> submit_node(core* c, gate* via, F&& f, patience p, const task
   if (admitted != outcome_ok) return to_status(admitted).error();
   node* n = nullptr;
   WEIR_TRY {
-    const std::uint32_t flags = (a.tag != 0 ? node_state::counted : 0) | (references == 1 ? node_state::detached : 0) |
-                                (via != nullptr || (opts != nullptr && opts->worker >= 0) ? 0 : node_state::in_place);
+    const std::uint32_t flags = node_state::of_tag(a.tag) | (references == 1 ? node_state::detached : 0) |
+                                (via != nullptr                              ? (a.room_held ? 0 : node_state::again)
+                                 : opts != nullptr && opts->worker >= 0 ? 0
+                                                                        : node_state::in_place);
     n = node::make(*c, std::forward<F>(f), flags, references + 1, opts, via);
   }
   WEIR_CATCH_ALL {

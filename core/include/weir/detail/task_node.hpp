@@ -35,7 +35,7 @@ inline constexpr std::uint32_t queued = 0, claimed = 1, done = 3, phase = 3;
 inline constexpr std::uint32_t waited = 4;     // somebody sleeps on the word
 inline constexpr std::uint32_t detached = 8;   // no handle will read the result
 inline constexpr std::uint32_t counted = 16;   // holds a unit of capacity until it is claimed
-inline constexpr std::uint32_t in_place = 32;  // a waiter may claim it (not bound to a worker, strand or limit)
+inline constexpr std::uint32_t clocked = 32;    // CoDel may end it: its tickets carry the time at which they are queued
 inline constexpr std::uint32_t stoppable = 64;  // stop_links lie before it (stop_hub.hpp)
 inline constexpr std::uint32_t timed = 128;    // a timer_entry lies before it
 inline constexpr std::uint32_t repeats = 256;  // a series: queued again after each run
@@ -48,7 +48,10 @@ inline constexpr std::uint32_t told = 16384;    // a waiter has been told that t
 inline constexpr std::uint32_t again = 32768;   // it has been tried: a ticket from before that is stale
 inline constexpr std::uint32_t gated = 65536;   // waits in a strand or limit: its ticket lies before it
 inline constexpr std::uint32_t beside = 131072; // in the blocking pool: only its threads run it
+inline constexpr std::uint32_t in_place = 262144;  // a waiter may claim it (not bound to a worker, strand or limit)
 inline bool is_done(const atomic<std::uint32_t>& w) noexcept { return (w.load(acquire) & phase) == done; }  // [done] ← finish
+constexpr std::uint32_t of_tag(std::uintptr_t admission_tag) noexcept { return static_cast<std::uint32_t>(admission_tag) * counted; }
+static_assert(of_tag(3) == (counted | clocked));
 }  // namespace node_state
 
 struct task_node {
@@ -146,6 +149,10 @@ void node_after_run(task_node& n) noexcept;          // the end of a claimed tas
 WEIR_API bool series_begins(task_node& n) noexcept;  // before a run; false: cancelled
 bool series_goes_on(task_node& n) noexcept;          // after it. True: the node waits for its next time, or is run already
 void node_drop_waiting(timer_entry& e) noexcept;     // a ticket that was taken out of the wheel: its task ends unrun
+// A ticket of an admitted task goes to its queue, or to its strand or limit. False: no memory.
+bool node_post(task_node& n, bool tried = false, lane prio = lane::normal, int target = -1) noexcept;
+void node_put_time(gate_entry& ticket) noexcept;      // of a gated task, before it is queued
+job node_ticket_with_time(task_node& n, bool tried, std::int64_t queued) noexcept;
 bool is_ticket(const job& j) noexcept;
 bool ticket_is_stale(const job& j) noexcept;
 bool ticket_holds_credit(const job& j) noexcept;
