@@ -39,7 +39,7 @@ struct record {
 std::vector<scenario> chosen(const settings& s) {
   std::vector<scenario> all;
   for (auto* group :
-       {submit_scenarios, memory_scenarios, wake_scenarios, idle_scenarios, conserve_scenarios, fork_scenarios, timer_scenarios}) {
+       {submit_scenarios, cost_scenarios, memory_scenarios, wake_scenarios, idle_scenarios, conserve_scenarios, fork_scenarios, timer_scenarios}) {
     std::vector<scenario> some = group();
     std::move(some.begin(), some.end(), std::back_inserter(all));
   }

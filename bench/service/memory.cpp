@@ -39,8 +39,8 @@ void must(bool ok) {
 
 // put(rt, i) queues task i. Resident bytes for each, over what the runtime takes when empty.
 template <class Put>
-double bytes_a_task(Put put) {
-  weir::runtime rt(roomy());
+double bytes_a_task(Put put, const weir::options& o = roomy()) {
+  weir::runtime rt(o);
   for (std::size_t i = 0; i < 1000; ++i) must(rt.submit(task_of<16>(i)).has_value());
   rt.wait_idle();
   const std::uint64_t before = ran.sum();
@@ -92,6 +92,19 @@ std::vector<double> queued_tasks(bool) {
 
 // Apart from the others, for such tasks do not go through the common queue.
 std::vector<double> bound_tasks(bool) { return {with_options({.worker = 0}) - plain<16>()}; }
+
+// A target that sheds nothing: what is measured is the time that each task carries.
+std::vector<double> timed_tasks(bool) {
+  weir::options o = roomy();
+  o.codel_target = std::chrono::seconds(30);
+  const auto submitted = [](weir::runtime& rt, std::size_t i) { must(rt.submit(task_of<16>(i)).has_value()); };
+  const double small = apart([&] { return bytes_a_task(submitted, o); });
+  const double handled = apart([&] {
+    std::vector<weir::join_handle<void>> handles(queued);
+    return bytes_a_task([&handles](weir::runtime& rt, std::size_t i) { handles[i] = rt.spawn(task_of<16>(i)); }, o);
+  });
+  return {small - plain<16>(), handled - with_handle()};
+}
 
 // Resident bytes of a process with so many idle workers and so many plain threads that sleep.
 double idle_process(unsigned workers, unsigned threads) {
@@ -156,6 +169,9 @@ std::vector<scenario> memory_scenarios() {
             {"the dearest of lane, stop, name adds", "bytes", at_most(64)}},
            queued_tasks},
           {"memory/queued_for_a_worker", {{"a worker to run on adds", "bytes", at_most(64)}}, bound_tasks},
+          {"memory/codel",
+           {{"codel_target adds to a queued submit", "bytes", {}}, {"and to one with a handle", "bytes", {}}},
+           timed_tasks},
           {"memory/idle_worker", {{"an idle worker beside its stack", "KiB", at_most(64)}}, idle_workers},
           // "Flat" is read as: less than 1 MiB, where a burst takes some 40.
           {"memory/flat",

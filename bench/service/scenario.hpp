@@ -30,6 +30,7 @@ inline constexpr target at_least(double x) { return {bound::at_least, x}; }
 inline constexpr unsigned service_workers = 2;
 
 std::vector<scenario> submit_scenarios();
+std::vector<scenario> cost_scenarios();
 std::vector<scenario> memory_scenarios();
 std::vector<scenario> wake_scenarios();
 std::vector<scenario> idle_scenarios();
