@@ -191,7 +191,9 @@ TEST_F(FaultThreads, AnElasticRuntimeGetsItsWorkersLater) {
     EXPECT_EQ(books.count(fate::ran), 0u);
     fault.reset();
     EXPECT_TRUE(eventually([&] {
-      if (n == 2 && books.has_room()) EXPECT_TRUE(rt.submit(ticket(books)));
+      if (n == 2 && books.has_room()) {
+        EXPECT_TRUE(rt.submit(ticket(books)));
+      }
       return books.count(fate::ran) >= 1000;
     }));
     p.release();
