@@ -19,8 +19,8 @@ LAYERS = {
        'crew doors attention mailbox duty leader waiting_line aftermath backlog_evidence append_list codel',
     # A core and its workers know each other: one layer.
     5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads elastic stop_hub blocking_pool '
-       'timekeeper node_conditions queue_time',
-    6: 'submit task_node.cpp executor join_handle runtime fork_join parallel siblings task_group timer strand limited task graph '
+       'timekeeper node_conditions queue_time observation',
+    6: 'submit task_node.cpp task_wait executor join_handle runtime fork_join parallel siblings task_group timer strand limited task graph '
        'pipeline result_stream retry blocking',
     7: 'weir sim prometheus trace c_api durable',
 }

@@ -65,6 +65,7 @@ void after_fork_in_child() {
   this_side = nullptr;
   this_keeper = nullptr;
   this_caller = {};
+  this_run = nullptr;
   registry_mutex.unlock();
 }
 
@@ -198,7 +199,7 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
         if (!drop_oldest(l, a.prio)) return refuse(errc::full);
         break;
       case on_full::discard: {
-        const outcome said = discard();
+        const outcome said = discard(o != nullptr ? o->name : nullptr);
         return said == outcome_of(errc::stopped) ? refuse(errc::stopped) : said;
       }
       default: return refuse(errc::full);
@@ -208,19 +209,21 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
 
 outcome core::let_caller_in(lease& l, admission& a) noexcept {
   if (!doors_.enter()) return undo_entry(), outcome_of(errc::stopped);  // from here on a drain waits for it
-  a = {&l, 0, a.prio, false, false, on_caller, false};
+  a = {&l, 0, a.prio, false, false, on_caller, false, node_flags_of(*this)};
   return outcome_ok;
 }
 
 // It has come in, and has ended.
-outcome core::discard() noexcept {
+outcome core::discard(const char* name) noexcept {
   if (worker* w = worker::current_of(*this); w != nullptr) {
     if (halted()) return outcome_of(errc::stopped);
+    if (seen != nullptr) seen->dropped(name);
     w->submitted.add();
     w->count_end(outcome_of(errc::dropped));
     return outcome_of(errc::dropped);
   }
   if (!doors_.enter()) return undo_entry(), outcome_of(errc::stopped);
+  if (seen != nullptr) seen->dropped(name);
   ended_elsewhere[outcome_of(errc::dropped)].add();
   tell_if_asked();
   return outcome_of(errc::dropped);

@@ -26,13 +26,16 @@ core::core(const options& o, topology t)
       initial_workers(count_workers(o, topo)),
       elastic(o.max_workers > initial_workers),
       id(next_id.fetch_add(1, relaxed)),
-      plain_id(o.codel_target.count() == 0 ? id : ~std::uint64_t{0}),
+      seen(o.obs != nullptr || o.stall_after != duration::zero() ? std::make_unique<observation>(*this) : nullptr),
+      plain_id(seen == nullptr && o.codel_target.count() == 0 ? id : ~std::uint64_t{0}),
       pages(o.memory, this),
       idle(64, elastic),
       credits(o.capacity),
       time(*this),
       side(*this),
-      overload(std::chrono::nanoseconds(o.codel_target).count()) {}
+      overload(std::chrono::nanoseconds(o.codel_target).count()) {
+  if (seen != nullptr) unusual_.store(is_observed, relaxed);
+}
 
 core::~core() = default;
 
@@ -88,6 +91,7 @@ snapshot core::metrics() const {
     s.surplus_came = surplus_came_.get();
     s.surplus_went = surplus_went_.get();
   }
+  s.stalled = time.stalled();
   s.running = side.busy();
   each_caller([&s](caller_seat&) { ++s.running; });
   const std::uint64_t ended = ended_sum();
@@ -109,19 +113,24 @@ snapshot core::metrics() const {
   }
   // Not more than a worker is usually inside of, so that nothing is allocated while a task that ends waits for this look.
   const auto look = [&](runner& r, int number) {
-    const char* names[16];
-    std::size_t n = 0;
+    task_info late[16], stalls[16];
+    std::size_t n = 0, m = 0;
     const time_point now = clock_type::now();
-    r.running.inspect([&](const task_node& t) {
-      if (n < std::size(names) && node_deadline(t) <= now) names[n++] = node_name(t);
+    r.running.inspect([&](const running_nodes::entry& e) {
+      const observed_run* const run = entry_of(e).run;
+      if (entry_of(e).stolen != nullptr) return;
+      if (n < std::size(late) && e.node != nullptr && node_deadline(*e.node) <= now) {
+        late[n] = {};
+        late[n].name = node_name(*e.node);
+        late[n].worker = number;
+        late[n].context = opts.context;
+        if (run != nullptr) late[n] = run->info();
+        ++n;
+      }
+      if (m < std::size(stalls) && run != nullptr && seen->has_stalled(*run, now)) stalls[m++] = run->info();
     });
-    for (std::size_t k = 0; k < n; ++k) {
-      task_info info;
-      info.name = names[k];
-      info.worker = number;
-      info.context = opts.context;
-      s.overdue.push_back(info);
-    }
+    s.overdue.insert(s.overdue.end(), late, late + n);
+    s.stalling.insert(s.stalling.end(), stalls, stalls + m);
   };
   for (unsigned i = 0, e = slot_count(); i < e; ++i) look(*slot(i), static_cast<int>(slot(i)->number));
   side.each_running([&](side_thread& t) { look(t, -1); });

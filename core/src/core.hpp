@@ -19,6 +19,7 @@
 #include "idle.hpp"
 #include "inject_queue.hpp"
 #include "leader.hpp"
+#include "observation.hpp"
 #include "presence.hpp"
 #include "quiescence.hpp"
 #include "references.hpp"
@@ -130,7 +131,8 @@ class core {
   status admit_beside() noexcept;
   void unadmit_beside() noexcept;
   bool admit_children_beside(std::size_t n) noexcept;  // of a task of the blocking pool, while the runtime drains
-  bool dead() const noexcept { return dead_.load(relaxed); }
+  bool dead() const noexcept { return (unusual_.load(relaxed) & is_dead) != 0; }
+  bool unusual() const noexcept { return unusual_.load(relaxed) != 0; }
   void die() noexcept;              // in the child of a fork()
 
   // ---- admission (admission.cpp) ----
@@ -153,7 +155,7 @@ class core {
     }
   }
   bool drop_oldest(lease& from, lane l) noexcept;
-  outcome discard() noexcept;  // on_full::discard: dropped or stopped
+  outcome discard(const char* name) noexcept;  // on_full::discard: dropped or stopped
   void look_late() noexcept;
   inject_queue::producer* producer_of(lease& l, lane prio) noexcept;
   void put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcept;
@@ -211,7 +213,9 @@ class core {
   const unsigned initial_workers;
   const bool elastic;  // more workers may come by themselves
   const std::uint64_t id;
-  const std::uint64_t plain_id;  // what the shortest way in compares with: id, or of nobody where tasks are queued with the time
+  const std::unique_ptr<observation> seen;  // null: nobody looks
+  // What the shortest way in compares with: id, or of nobody where tasks are queued with the time, or observed.
+  const std::uint64_t plain_id;
   page_source pages;
   inject_queue lanes[lane_count];
   inject_queue local;  // what workers submit: a sub-queue each, taken first by its worker, then by anybody
@@ -272,7 +276,8 @@ class core {
   report shut_down(time_point until, bool keep_timers, Finish finish);
 
   alignas(cache_line) attention_word<os_atomics> attention_;
-  atomic<bool> dead_{false};
+  static constexpr std::uint8_t is_dead = 1, is_observed = 2;
+  atomic<std::uint8_t> unusual_{0};
   alignas(cache_line) atomic<std::uint64_t> last_claim_{0};  // ticks; see wake_if_needed()
   counted_mark<os_atomics> letters_{attention_, attention::mail};
   alignas(cache_line) entries entries_{attention_.raw(), attention::entries};

@@ -17,6 +17,15 @@ constexpr double join_spin_ns = 20'000;     // fork_join/fib: a stolen half ends
 constexpr double unpaid_steal_ns = 500;     // flat/tiny: a steal moves two cache lines and must bring more than that
 constexpr double first_pause_ns = 125;
 
+struct borrowed_task : running_entry, borrowed_run {
+  borrowed_task(const running_entry& of, const fork_job& j, fork_deque::index head) noexcept : borrowed_run(of.run) {
+    node = of.node;
+    run = of.run;
+    forks_from = head;
+    stolen = &j;
+  }
+};
+
 }  // namespace
 
 bool fork_slow(worker_base& base, fork_deque::index h, fork_job&) noexcept {
@@ -46,17 +55,45 @@ bool join_slow(worker_base& base, fork_deque::index h, fork_job& j) noexcept {
 }
 
 void fork_finish(fork_job& j, bool threw) noexcept {
-  core& c = worker::current()->owner;
+  worker& w = *worker::current();
+  if (running_nodes::entry* const top = w.running.top(); top != nullptr && entry_of(*top).stolen == &j) {
+    static_cast<borrowed_task&>(entry_of(*top)).give_back();  // from here on its task may end
+    w.running.leave(*top);
+  }
+  core& c = w.owner;
   const join_value before = joins::finish(j.word, threw);
   if (before.is_waiting()) c.slot(before.waiter())->bed.unpark();
 }
 void fork_rethrow(std::exception_ptr& e) { std::rethrow_exception(std::move(e)); }
 bool fork_threw(const fork_job& j) noexcept { return join_value(j.word.load(relaxed)).has_thrown(); }
 
-void worker::run_fork(fork_job& j) noexcept {
+// A stolen fork is a part of the task that forked it: it has its token and its context. That is the innermost task of v whose
+// own forks begin at or below the job. The job is not joined yet, so neither that task nor any fork below it has ended, and
+// the slots up to there still hold what they held. Null: a task that nobody can cancel or observe.
+running_entry worker::task_of(const fork_job& j, worker& v) noexcept {
+  running_entry found;
+  found.node = nullptr;
+  bool done = false;
+  v.running.inspect([&](const running_nodes::entry& e) {
+    if (done) return;
+    for (fork_deque::index i = 0; i < entry_of(e).forks_from; ++i)
+      if (v.forks.at(i) == &j) return;
+    done = true;
+    found.node = e.node;
+    found.run = entry_of(e).run;
+  });
+  return found;
+}
+
+void worker::run_fork(fork_job& j, worker& victim) noexcept {
   const auto run = reinterpret_cast<fork_job::run_fn>(j.word.load(relaxed));
   joins::begin(j.word, index, forks.head());
-  run(j);
+  if (victim.running.top() == nullptr) return run(j);
+  const running_entry of = task_of(j, victim);
+  if (of.node == nullptr && of.run == nullptr) return run(j);
+  borrowed_task me(of, j, forks.head());
+  running.enter(me);
+  run(j);  // fork_finish() leaves it
 }
 
 // For a join: only what `awaited` forked, which is what lies above `lowest` for as long as its thief is at it.
@@ -73,12 +110,12 @@ bool worker::steal_forks_of(worker& v, fork_deque::index lowest, bool force_now,
   steals.add();
   if (v.forks.public_empty()) v.forks.ring();  // there may be more where this came from
   if (!searching) {
-    run_fork(*j);
+    run_fork(*j, v);
     return true;
   }
   leave_search();
   const std::uint64_t t0 = ticks();
-  run_fork(*j);
+  run_fork(*j, v);
   const std::uint64_t t1 = ticks();
   // Crumbs: a steal costs its victim more than a job this small is worth. Pause longer each time.
   if (t1 - t0 >= ticks_of(unpaid_steal_ns)) {

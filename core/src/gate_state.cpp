@@ -141,7 +141,7 @@ outcome gate_state::enter_room(const task_options* o, patience p, std::size_t n,
         if (!drop_oldest()) return c.count_refusal(), outcome_of(errc::full);
       return outcome_ok;
     default:
-      const outcome said = c.discard();
+      const outcome said = c.discard(o != nullptr ? o->name : nullptr);
       if (said == outcome_of(errc::stopped)) c.count_refusal();
       return said;
   }
@@ -240,6 +240,7 @@ static WEIR_NOINLINE outcome push_aside(gate& base, admission a, gate_entry* con
 }
 
 outcome gate_push(gate& base, const admission& a, gate_entry* const* all, std::size_t n) noexcept {
+  if (a.node_flags != 0) [[unlikely]] return gate_push_observed(base, a, all, n);
   if (a.target >= 0) [[unlikely]] return push_aside(base, a, all, n);
   for (std::size_t i = 0; i < n; ++i) all[i]->tagged_ops |= a.tag;
   if (state_of(base).push(all, n)) [[likely]] return outcome_ok;

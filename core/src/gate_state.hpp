@@ -100,6 +100,8 @@ inline const gate_state& state_of(const gate& g) noexcept { return static_cast<c
 
 // Room for n in what a limit or a stream may hold, or why not. As the policy says it waits: never on a worker (P13).
 outcome enter(room<os_atomics>& r, core& c, on_full full, const task_options* o, patience p, std::size_t n) noexcept;
+// gate_push(), of a runtime that is observed (submit.cpp).
+outcome gate_push_observed(gate& g, const admission& a, gate_entry* const* all, std::size_t n) noexcept;
 // What an executor does when it is full: that of the nearest limit, else that of the runtime.
 on_full policy_of(const core& c, const gate* via) noexcept;
 

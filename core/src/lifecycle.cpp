@@ -25,6 +25,11 @@ void core::run_entry(entry_job& e) {
     ~hold() { c.release_ref(); }
     hold(const hold&) = delete;
   } const until_the_end(*this);
+  task_record record;
+  if (seen != nullptr) {
+    seen->record(record, nullptr);
+    e.record = &record;
+  }
   entries_.push(e);
   if (idle.published() != 0) wake_or_note();  // never left to a watcher
   for (const std::uint64_t end = ticks() + ticks_of(10'000); ticks() < end; cpu_relax())
@@ -35,7 +40,9 @@ void core::run_entry(entry_job& e) {
   };
   if (worker* w = worker::current(); w != nullptr) w->park_in_wait(park);  // of another runtime
   else park(forever);
-  if (e.latch.load(relaxed) == entry_refused) throw_errc(errc::stopped);
+  if (e.latch.load(relaxed) != entry_refused) return;
+  if (seen != nullptr) seen->release(record);
+  throw_errc(errc::stopped);
 }
 
 entry_job* core::take_entry() noexcept {
@@ -111,8 +118,11 @@ bool core::begin_close(bool keep_timers) noexcept {
 
 void core::request_stop() noexcept {
   stop_all.request_stop();
-  for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->running.inspect([](task_node& n) { node_cancel(n); });
-  side.each_running([](side_thread& s) { s.running.inspect([](task_node& n) { node_cancel(n); }); });
+  const auto tell = [](const running_nodes::entry& e) {
+    if (e.node != nullptr) node_cancel(*e.node);
+  };
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->running.inspect(tell);
+  side.each_running([&](side_thread& s) { s.running.inspect(tell); });
 }
 
 // Takes every unstarted job out of every queue: to the sink, or completed with `stopped`. Runs while workers are halted.
@@ -353,7 +363,7 @@ void core::release_ref() noexcept {
 }
 
 void core::die() noexcept {
-  dead_.store(true, relaxed);
+  unusual_.store(unusual_.load(relaxed) | is_dead, relaxed);
   for (auto& l : leases_) l->credits.shut_in_child();
 }
 

@@ -185,9 +185,14 @@ void stream_state::start(stream_node& n) noexcept {
 }
 
 bool stream_state::started(stream_node& n) noexcept {
-  const std::lock_guard lock(mutex_);
-  unbegun_.unlink(n);
-  return !cancelled_;
+  bool begins;
+  {
+    const std::lock_guard lock(mutex_);
+    unbegun_.unlink(n);
+    begins = !cancelled_;
+  }
+  if (is_observed(n)) [[unlikely]] observe_begin(n, begins);
+  return begins;
 }
 
 void stream_state::ended(stream_node& n, void* value) noexcept {
@@ -347,7 +352,10 @@ outcome stream_begin(stream_state& s, admission& a) noexcept { return s.begin(a)
 void stream_start(stream_state& s, stream_node& n) noexcept { s.start(n); }
 void stream_undo(stream_state& s, const admission& a) noexcept { s.undo(a); }
 bool stream_started(stream_node& n) noexcept { return n.stream->started(n); }
-void stream_ended(stream_node& n, void* value) noexcept { n.stream->ended(n, value); }
+void stream_ended(stream_node& n, void* value, outcome o) noexcept {
+  if (is_observed(n)) [[unlikely]] observe_end(n, o);  // before anybody hears of it
+  n.stream->ended(n, value);
+}
 std::stop_source* stream_source(task_node& n) noexcept { return &static_cast<stream_node&>(n).stream->source; }
 stream_node* stream_next(stream_state& s, time_point until, errc& why) noexcept { return s.next(until, why); }
 void stream_taken(stream_node& n) noexcept { n.stream->taken(n); }

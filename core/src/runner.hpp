@@ -11,7 +11,19 @@ namespace weir {
 inline namespace v0 {
 namespace detail {
 
-using running_nodes = running_list<os_atomics, task_node>;  // those that have a node
+using running_nodes = running_list<os_atomics, task_node>;
+
+class observed_run;  // observation.hpp
+struct fork_job;
+
+// What a thread is inside of: tasks that have a node, those that are observed, and forks of either that were taken from another worker.
+struct running_entry : running_nodes::entry {
+  std::uint32_t forks_from = 0;      // where its own forks begin in the deque of its worker
+  const fork_job* stolen = nullptr;  // that fork, of a task that runs elsewhere and waits for it
+  observed_run* run = nullptr;       // null: nobody observes it
+};
+inline running_entry& entry_of(running_nodes::entry& e) noexcept { return static_cast<running_entry&>(e); }
+inline const running_entry& entry_of(const running_nodes::entry& e) noexcept { return static_cast<const running_entry&>(e); }
 
 struct runner {
   running_nodes running;

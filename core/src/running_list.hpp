@@ -22,7 +22,7 @@ template <class A, class Node>
 class running_list {
  public:
   struct entry {
-    Node* node;
+    Node* node;  // null: one that has none
     entry* outer = nullptr;
   };
 
@@ -44,7 +44,7 @@ class running_list {
   void inspect(F&& f) noexcept {
     inspectors_.fetch_add(1, relaxed);
     A::fence_seq_cst();  // [inspect] ↔ leave
-    for (const entry* e = top_.load(acquire); e != nullptr; e = e->outer) f(*e->node);  // [inspect] ← enter
+    for (const entry* e = top_.load(acquire); e != nullptr; e = e->outer) f(*e);  // [inspect] ← enter
     inspectors_.fetch_sub(1, release);  // [inspect] → leave
   }
   std::uint32_t inspectors() const noexcept { return inspectors_.load(relaxed); }

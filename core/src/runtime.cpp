@@ -28,7 +28,7 @@ const char* complaint(const options& o) noexcept {
   if (o.starvation_bound < 4) return "weir: options.starvation_bound is less than 4";
   if (o.stack_size != 0 && o.stack_size < 64 * 1024) return "weir: options.stack_size is less than 64 KiB";
   if (o.codel_target.count() < 0 || o.codel_target.count() > 60'000'000) return "weir: options.codel_target is negative or over a minute";
-  if (o.stall_after.count() != 0) return "weir: options.stall_after is not supported";
+  if (o.stall_after.count() < 0) return "weir: options.stall_after is negative";
   if (o.max_blocking == 0 || o.max_blocking > 65536) return "weir: options.max_blocking is not within 1 and 65536";
   if (o.blocking_capacity == 0) return "weir: options.blocking_capacity is 0";
   if (o.name == nullptr || o.name[0] == '\0') return "weir: options.name is empty";
@@ -157,6 +157,11 @@ std::string snapshot::prometheus() const {
       s.append("weir_").append(name).append(labels).append(" ").append(std::to_string(v)).append("\n");
     });
   };
+  const auto by_name = [](auto& line, const std::vector<task_info>& tasks) {
+    std::map<std::string, std::uint64_t> all;
+    for (const task_info& t : tasks) ++all[escaped(t.name != nullptr ? t.name : "")];
+    for (const auto& [name, n] : all) line(("{task=\"" + name + "\"}").c_str(), n);
+  };
   add("tasks_submitted_total", "counter", "Tasks accepted.", [&](auto line) { line("", submitted); });
   add("tasks_rejected_total", "counter", "Tasks refused.", [&](auto line) { line("", rejected); });
   add("tasks_ended_total", "counter", "Tasks ended, by outcome.", [&](auto line) {
@@ -173,13 +178,13 @@ std::string snapshot::prometheus() const {
   add("overloaded", "gauge", "1 while such tasks are ended.", [&](auto line) { line("", overloaded ? 1 : 0); });
   add("tasks_overran_total", "counter", "Tasks that ran past their deadline.", [&](auto line) { line("", overran); });
   add("tasks_overdue", "gauge", "Tasks that run past their deadline now, by name.", [&](auto line) {
-    std::map<std::string, std::uint64_t> by_name;
-    for (const task_info& t : overdue) ++by_name[escaped(t.name != nullptr ? t.name : "")];
-    for (const auto& [name, n] : by_name) line(("{task=\"" + name + "\"}").c_str(), n);
+    by_name(line, overdue);
   });
   add("workers", "gauge", "Workers on duty.", [&](auto line) { line("", on_duty); });
   add("surplus_workers_came_total", "counter", "Workers that came for a backlog.", [&](auto line) { line("", surplus_came); });
   add("surplus_workers_went_total", "counter", "Workers that came for a backlog and went.", [&](auto line) { line("", surplus_went); });
+  add("tasks_stalled_total", "counter", "Tasks that ran longer than stall_after.", [&](auto line) { line("", stalled); });
+  add("tasks_stalling", "gauge", "Tasks that run longer than stall_after now, by name.", [&](auto line) { by_name(line, stalling); });
   add("steals_total", "counter", "Jobs taken from another worker.", [&](auto line) { line("", steals); });
   add("parks_total", "counter", "Times a worker went to sleep.", [&](auto line) { line("", parks); });
   add("wakes_total", "counter", "Workers woken by workers.", [&](auto line) { line("", wakes); });

@@ -1,9 +1,12 @@
 // The fast half of admission, and publishing.
+#include "gate_state.hpp"
 #include "queue_time.hpp"
 #include "system.hpp"
 #include "worker.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <new>
 
 namespace weir {
 inline namespace v0 {
@@ -81,7 +84,10 @@ WEIR_NOINLINE outcome admit_from_outside(core& c, const task_options* o, patienc
 }  // namespace
 
 outcome admit(core& c, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
-  if (c.dead()) return outcome_of(errc::stopped);
+  if (c.unusual()) [[unlikely]] {
+    if (c.dead()) return outcome_of(errc::stopped);
+    a.node_flags = node_state::observed;
+  }
   if (o != nullptr) {
     if (o->worker >= static_cast<int>(c.active_workers()) || o->worker < -1 || o->prio > lane::low) return outcome_of(errc::invalid);
     if (const outcome said = refusal_of(*o); said != outcome_ok) return said;
@@ -144,8 +150,67 @@ WEIR_NOINLINE outcome to_target(core& c, const admission& a, const job* jobs, st
 }
 }  // namespace
 
+namespace {
+// A few at a time are wrapped on the stack.
+template <class T>
+class wrapped_array {
+ public:
+  explicit wrapped_array(std::size_t n) noexcept : all_(n <= std::size(few_) ? few_ : new (std::nothrow) T[n]) {}
+  ~wrapped_array() {
+    if (all_ != few_) delete[] all_;
+  }
+  wrapped_array(const wrapped_array&) = delete;
+  wrapped_array& operator=(const wrapped_array&) = delete;
+  T* get() noexcept { return all_; }
+
+ private:
+  T few_[4];
+  T* all_;
+};
+
+// How nodes are queued that count what they hold.
+admission by_nodes(const admission& a) noexcept {
+  admission b = a;
+  b.node_flags = 0;
+  b.tag = 0;
+  return b;
+}
+
+WEIR_NOINLINE outcome enqueue_observed(core& c, const admission& a, const job* jobs, std::size_t n) noexcept {
+  wrapped_array<job> wrapped(n);
+  if (wrapped.get() == nullptr || !wrap(c, jobs, wrapped.get(), n, a)) {
+    unadmit(c, a, n);
+    return outcome_of(errc::failed);
+  }
+  const outcome o = enqueue(c, by_nodes(a), wrapped.get(), n);
+  if (o != outcome_ok) unwrap(wrapped.get(), jobs, n);
+  return o;
+}
+}  // namespace
+
+outcome gate_push_observed(gate& g, const admission& a, gate_entry* const* all, std::size_t n) noexcept {
+  core& c = state_of(g).owner;
+  wrapped_array<gate_entry*> wrapped(n);
+  if (wrapped.get() == nullptr || !wrap(c, g, all, wrapped.get(), n, a)) {
+    gate_unadmit(g, a, n);
+    return outcome_of(errc::failed);
+  }
+  const outcome o = gate_push(g, by_nodes(a), wrapped.get(), n);
+  if (o != outcome_ok) unwrap(wrapped.get(), all, n);
+  return o;
+}
+
 outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noexcept {
+  if (a.node_flags != 0) [[unlikely]] return enqueue_observed(c, a, jobs, n);
   if (a.target >= 0) return to_target(c, a, jobs, n);
+  if (a.on_worker && a.prio == lane::normal && n == 1) [[likely]] {  // it holds no credit, so there is no tag
+    if (!c.local.enqueue(static_cast<worker*>(a.place)->local_producer, *jobs)) [[unlikely]] {
+      unadmit(c, a, 1);
+      return outcome_of(errc::failed);
+    }
+    c.published(lane::normal);
+    return outcome_ok;
+  }
   const call_of inside(a);
   const auto lane_index = static_cast<std::size_t>(a.prio);
   bool queued = false;

@@ -76,13 +76,17 @@ constinit thread_local const task_node* taken_by_waiter __attribute__((tls_model
 
 bool group_started(group_node& n) noexcept {
   group_state& g = *n.group;
-  if (std::exchange(taken_by_waiter, nullptr) == &n) return !g.cancelled.load(relaxed);
-  const std::lock_guard lock(g.mutex);
-  g.unbegun.unlink(n);
-  return !g.cancelled.load(relaxed);
+  if (std::exchange(taken_by_waiter, nullptr) != &n) {
+    const std::lock_guard lock(g.mutex);
+    g.unbegun.unlink(n);
+  }
+  const bool begins = !g.cancelled.load(relaxed);
+  if (is_observed(n)) [[unlikely]] observe_begin(n, begins);
+  return begins;
 }
 
 void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
+  if (is_observed(n)) [[unlikely]] observe_end(n, static_cast<outcome>(e));  // before anybody hears of it
   // Whoever asks running tasks to stop gets at the group through this child; after the count it may be gone.
   if (runner* const w = current_runner(); w != nullptr)
     if (running_nodes::entry* const top = w->running.top(); top != nullptr && top->node == &n) w->running.leave(*top);
@@ -170,8 +174,8 @@ void task_group::start(detail::group_node& n, const detail::node_ops& ops, const
   group_state& g = *state_;
   namespace bits = detail::node_state;
   // References: its life, and its ticket's or, while it has none, this call's.
-  detail::node_init(n, *core_, ops,
-                    bits::detached | (gate_ == nullptr ? bits::in_place : 0u) | bits::of_tag(a.tag), 2,
+  const std::uint32_t flags = a.node_flags | (gate_ == nullptr ? bits::in_place : 0u) | bits::of_tag(a.tag);
+  detail::node_init(n, *core_, ops, bits::detached | flags, 2,
                     nullptr, gate_);
   n.group = &g;
   bool cancelled, now;

@@ -22,11 +22,6 @@ namespace {
 
 bool is_done(const task_node& n) noexcept { return states::is_done(n.state); }
 
-std::int32_t bound_to(const task_node& n) noexcept {
-  const node_conditions* c = conditions_or_null(n);
-  return c != nullptr ? c->bound : -1;
-}
-
 template <class T>
 T* make(core& c) {
   return ::new (allocate(c, sizeof(T), alignof(T))) T;
@@ -103,41 +98,67 @@ class watched_run {
   bool watched_ = false;
 };
 
-// Runs a claimed task on the current thread, whose runner w is; the outcome is the caller's to count.
-outcome run_shown(task_node& n, runner* const w) noexcept {
-  running_nodes::entry me{&n};
+// observe: null, or what is told of it.
+outcome run_shown(task_node& n, runner* const w, std::uint32_t forks_from, std::uint32_t flags, observed_run* observe) noexcept {
+  running_entry me;
+  me.node = &n;
+  me.forks_from = forks_from;
+  me.run = observe;
   w->running.enter(me);
   const char* const outer_name = w->current_name.load(relaxed);
   w->current_name.store(node_name(n), relaxed);
+  if (observe != nullptr) [[unlikely]] observe->watch();
   outcome o = outcome_ok;
   {
-    const watched_run watch(n, n.state.load(relaxed));
+    const watched_run watch(n, flags);
     o = n.ops->run(n);
   }
   w->current_name.store(outer_name, relaxed);
   if (w->running.top() == &me) w->running.leave(me);  // a group's child has done so: see group_ended()
-  if (o == outcome_again) return node_wait_again(n);
-  node_after_run(n);
   return o;
 }
 
 // By who submitted it, as on_full::caller_runs says. Nobody halts him, so he may begin after those that run were asked to stop: it
 // hears of that by itself.
-WEIR_NOINLINE outcome run_by_caller(task_node& n) noexcept {
+WEIR_NOINLINE outcome run_by_caller(task_node& n, std::uint32_t flags, observed_run* observe) noexcept {
   const auto tell = [&n] { node_tell_to_stop(n); };
   const std::stop_callback on_stop(node_owner(n)->stop_all.get_token(), tell);
-  return run_shown(n, this_caller.seat);
+  return run_shown(n, this_caller.seat, 0, flags, observe);
 }
 
+outcome run_here(task_node& n, std::uint32_t flags, observed_run* observe) noexcept {
+  if (worker* const w = worker::current(); w != nullptr) return run_shown(n, w, w->forks.head(), flags, observe);
+  if (this_side != nullptr) return run_shown(n, this_side, 0, flags, observe);
+  return run_by_caller(n, flags, observe);
+}
+
+WEIR_NOINLINE outcome run_observed(task_node& n, std::uint32_t flags) noexcept {
+  observed_run run(*node_owner(n), node_record(n), &n);
+  // Its parent, or its series, says whether it begins: observe_begin().
+  if (n.ops->source == nullptr && (flags & repeats) == 0) run.begin();
+  const outcome o = run_here(n, flags, &run);
+  run.end(o);
+  return o;
+}
+
+// Runs a claimed task on the current thread; the outcome is the caller's to count.
 outcome run_claimed(task_node& n) noexcept {
-  if (worker* const w = worker::current(); w != nullptr) return run_shown(n, w);
-  if (this_side != nullptr) return run_shown(n, this_side);
-  return run_by_caller(n);
+  const std::uint32_t flags = n.state.load(relaxed);
+  const outcome o = (flags & observed) != 0 ? run_observed(n, flags) : run_here(n, flags, nullptr);
+  if (o == outcome_again) return node_wait_again(n);
+  node_after_run(n);
+  return o;
+}
+
+// The end of a claimed task that does not run.
+void fail_claimed(task_node& n, errc e) noexcept {
+  if ((n.state.load(relaxed) & observed) != 0) [[unlikely]] observe_discard(n, e);
+  n.ops->fail(n, e);
+  finish(n);
 }
 
 outcome end_expired(task_node& n) noexcept {
-  n.ops->fail(n, errc::expired);
-  finish(n);
+  fail_claimed(n, errc::expired);
   return outcome_of(errc::expired);
 }
 
@@ -193,6 +214,7 @@ bool extract_ticket(job& j, task_fn& out) {
       count_end(*node_owner(n), outcome_of(errc::stopped));
     }
   } f{n};
+  if ((n.state.load(relaxed) & observed) != 0) [[unlikely]] observe_discard(n, errc::stopped);
   return n.ops->extract(n, out);
 }
 
@@ -264,9 +286,13 @@ const job_ops ticket_ops{&run_ticket, &drop_ticket, &extract_ticket};
 static const job_ops timed_ticket_ops{&run_ticket_with_time, &drop_ticket, &extract_ticket};
 
 void node_after_run(task_node& n) noexcept {
-  if ((n.state.load(relaxed) & repeats) != 0) [[unlikely]] {
-    if (series_goes_on(n)) return;  // it is somebody else's now
-    n.ops->fail(n, errc::cancelled);
+  const std::uint32_t flags = n.state.load(relaxed);
+  if ((flags & (repeats | observed)) != 0) [[unlikely]] {
+    if ((flags & repeats) != 0) {
+      if (series_goes_on(n)) return;  // it is somebody else's now
+      n.ops->fail(n, errc::cancelled);
+    }
+    if ((flags & observed) != 0) observe_over(n);
   }
   finish(n);
 }
@@ -286,6 +312,7 @@ void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, 
       WEIR_RETHROW;
     }
   }
+  if ((flags & observed) != 0) [[unlikely]] observe_init(n, c, o != nullptr ? o->name : nullptr);
   if (via == nullptr) return c.acquire_ref();
   gate_ticket& t = *::new (static_cast<void*>(&ticket_of(n))) gate_ticket;
   t.tagged_ops = reinterpret_cast<std::uintptr_t>(&ticket_ops);
@@ -308,6 +335,7 @@ struct keeper {
 
 void node_undo_init(task_node& n) noexcept {
   const keeper k(n);
+  if ((n.state.load(relaxed) & observed) != 0) observe_over(n);
   node_forget(n);
   k.release();
 }
@@ -341,6 +369,7 @@ void node_abandon(task_node& n, std::uint32_t refs) noexcept {
     node_owner(n)->tell_blocked();
   }
   if ((bits & (gated | again)) == gated) state_of(*ticket_of(n).via).leave_rooms();
+  if ((bits & observed) != 0) observe_over(n);
   if (refs > 1) drop_references(n.refs, refs - 1);
   node_release(n);
 }
@@ -370,8 +399,7 @@ bool node_fail(task_node& n, errc e, bool in_queue, std::uint32_t excluded) noex
   // Its ticket is in a queue, where it is stale now, or waits in the wheel.
   const bool in_wheel = (n.state.load(relaxed) & timed) != 0 && c.time.remove_ticket(node_entry(n));
   if (in_queue && !in_wheel) note_stale(n, 1);
-  n.ops->fail(n, e);
-  finish(n);
+  fail_claimed(n, e);
   count_end(c, outcome_of(e));
   if (in_wheel) node_release(n);  // the ticket's reference; the caller has another
   return true;
@@ -389,7 +417,7 @@ bool node_try_run(task_node& n, std::uint32_t needed) noexcept {
 }
 
 // A task of the blocking pool waits for one that no thread of the pool has taken yet: perhaps all of them do.
-static bool try_run_beside(task_node& n) noexcept {
+bool node_try_run_beside(task_node& n) noexcept {
   core& c = *node_owner(n);
   if (this_side == nullptr || &this_side->owner != &c || !node_claim(n, beside, again)) return false;
   note_stale(n, 1);
@@ -454,73 +482,6 @@ bool node_post(task_node& n, bool tried, lane prio, int target) noexcept {
   if ((flags & gated) == 0) return node_owner(n)->post(node_ticket_with_time(n, tried, queue_clock_now()), prio, target);
   if ((flags & clocked) != 0) node_put_time(ticket_of(n));
   return gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok;
-}
-
-outcome node_wait(task_node& n, time_point until) noexcept {
-  if (is_done(n)) return outcome_ok;
-  core& c = *node_owner(n);
-  if (c.dead()) return outcome_of(errc::stopped);
-  if (try_run_beside(n) && is_done(n)) return outcome_ok;
-  worker* const w = worker::current();
-  if (w != nullptr && &w->owner == &c && node_try_run(n, in_place) && is_done(n)) return outcome_ok;
-  // Nothing that the clock has to do happens while it waits.
-  if (this_keeper == &c) return outcome_of(errc::starved);
-  // Who waits when the deadline passes is told, once; who waits on after that waits for the end.
-  const time_point deadline = (n.state.load(relaxed) & (timed | told)) == timed ? node_deadline(n) : time_point::max();
-  const bool cut_short = deadline < until;
-  if (cut_short) until = deadline;
-  if (runner* const here = current_runner(); here != nullptr)
-    for (const running_nodes::entry* r = here->running.top(); r != nullptr; r = r->outer)
-      if (r->node == &n) return outcome_of(errc::starved);  // a task that waits for itself
-  // Bound to a worker that is in the middle of this very wait: it could never start.
-  if (w != nullptr && &w->owner == &c && bound_to(n) == static_cast<std::int32_t>(w->number) &&
-      states::is_unstarted(n.state))
-    return outcome_of(errc::starved);
-  std::optional<gated_wait> in_gate;
-  if (w != nullptr && &w->owner == &c && is_gated(n)) {
-    in_gate.emplace(*ticket_of(n).via, *w, &n, [](const void* p) noexcept { return is_done(*static_cast<const task_node*>(p)); });
-    if (in_gate->starves()) return is_done(n) ? outcome_ok : outcome_of(errc::starved);
-  }
-  // Short: the usual task is over within a wake-up's time.
-  for (const std::uint64_t end = ticks() + ticks_of(w != nullptr ? 5'000 : 2'000); ticks() < end; cpu_relax())
-    if (is_done(n)) return outcome_ok;
-  const auto park = [&](std::int64_t ns) {
-    const time_point limit = ns == forever ? until : std::min(until, clock_type::now() + std::chrono::nanoseconds(ns));
-    return states::sleep(n.state, [limit] { return until_ns(limit); }) || until_ns(until) == 0;
-  };
-  const std::int32_t bound = bound_to(n);
-  if (w != nullptr && &w->owner == &c && bound >= 0) {
-    // The task's worker may be in a wait itself, for something that needs this one: then neither would ever go on.
-    bool starved = false;
-    w->park_in_wait([&](std::int64_t ns) {
-      if (ns != forever) return park(ns);
-      for (std::int64_t slice = 1'000'000;; slice = std::min<std::int64_t>(slice * 2, 100'000'000)) {
-        if (park(slice)) return true;
-        starved = states::is_unstarted(n.state) && c.numbered(static_cast<unsigned>(bound))->waits.load(relaxed);
-        if (starved) return true;
-      }
-    });
-    if (starved && !is_done(n)) return outcome_of(errc::starved);
-  } else if (w != nullptr) {
-    w->park_in_wait(park);
-  } else if (this_side != nullptr && &this_side->owner == &c && (n.state.load(relaxed) & beside) != 0) {
-    // It waits for another attempt, which needs a thread of the pool: perhaps all of them wait as this one does.
-    const blocking_pool::one_waits me(c.side);
-    for (std::int64_t slice = 1'000'000; !park(slice); slice = std::min<std::int64_t>(slice * 2, 100'000'000))
-      if (states::is_unstarted(n.state) && c.side.all_wait()) return outcome_of(errc::starved);
-  } else {
-    park(forever);
-  }
-  if (is_done(n)) return outcome_ok;
-  if (cut_short) n.state.fetch_or(told, relaxed);
-  return outcome_of(errc::timeout);
-}
-
-std::stop_token current_token() noexcept {
-  if (runner* const here = current_runner(); here != nullptr)
-    if (const running_nodes::entry* const n = here->running.top(); n != nullptr) return node_token(*n->node);
-  if (worker* const w = worker::current(); w != nullptr) return w->owner.stop_all.get_token();
-  return this_caller.owner != nullptr ? this_caller.owner->stop_all.get_token() : std::stop_token();
 }
 
 }  // namespace detail

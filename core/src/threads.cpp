@@ -72,6 +72,13 @@ void core::start() {
     throw_system_error(e, "weir: cannot start worker thread");
   }
   if (elastic) time.ensure();  // else whoever notes a backlog first tries again
+  if (opts.stall_after == duration::zero()) return;
+  if (const int e = time.ensure(); e != 0) {
+    begin_close();
+    end_threads();
+    end_for_good();
+    throw_system_error(e, "weir: cannot start the timekeeper");
+  }
 }
 
 // Starts every worker on duty. An errno: none of them runs.

@@ -1,3 +1,5 @@
+// Edges
+//   [stall] ↔ observation.cpp: whether somebody will look for stalls.
 #include "timekeeper.hpp"
 
 #include "core.hpp"
@@ -49,8 +51,8 @@ void* timekeeper::main(void* p) noexcept {
 void timekeeper::run() noexcept {
   std::unique_lock lock(mutex_);
   while (!leaving_) {
-    if (look(lock) || do_due(lock)) continue;
-    const std::uint64_t next = wheel_->next();
+    if (look(lock) || do_due(lock) || look_for_stalls(lock)) continue;
+    const std::uint64_t next = std::min(wheel_->next(), stalls_at_);
     sleeps_to_ = next;
     const std::int64_t until = std::min(look_at_, next != timer_wheel::never ? timer_wheel::begin_of(next) : never_look);
     const std::uint32_t seen = word_.load(relaxed);
@@ -125,9 +127,42 @@ int timekeeper::ensure() noexcept {
 bool timekeeper::insert(timer_entry& e) noexcept {
   wheel_->insert(e);
   if (due::kind_of(e) == due::series) ++series_;
-  if (e.tick() >= sleeps_to_) return false;
-  sleeps_to_ = e.tick();
+  return wakes_earlier(e.tick());
+}
+
+bool timekeeper::wakes_earlier(std::uint64_t tick) noexcept {
+  if (tick >= sleeps_to_) return false;
+  sleeps_to_ = tick;
   word_.store(word_.load(relaxed) + 1, relaxed);
+  return true;
+}
+
+// ---- stalls ----
+
+void timekeeper::watch_stalls(time_point t) noexcept {
+  if (watches_stalls_.load(relaxed)) return;  // [stall] what is seen late only costs the lock
+  {
+    const std::lock_guard lock(mutex_);
+    if (watches_stalls_.load(relaxed) || leaving_ || (!started_.load(relaxed) && start() != 0)) return;
+    watches_stalls_.store(true, relaxed);
+    stalls_at_ = tick_of(t);
+    if (!wakes_earlier(stalls_at_)) return;
+  }
+  wake();
+}
+
+// Nothing runs that may stall: nobody is woken for it, until the next task starts.
+bool timekeeper::look_for_stalls(std::unique_lock<mutex>& lock) noexcept {
+  if (stalls_at_ > timer_wheel::tick_at(nanoseconds(clock_type::now()))) return false;
+  stalls_at_ = timer_wheel::never;
+  watches_stalls_.store(false, relaxed);
+  lock.unlock();
+  const time_point next = core_.seen->look_for_stalls();
+  lock.lock();
+  if (next != time_point::max()) {
+    watches_stalls_.store(true, relaxed);
+    stalls_at_ = std::min(stalls_at_, tick_of(next));
+  }
   return true;
 }
 
@@ -230,6 +265,8 @@ void timekeeper::reopen() noexcept {
   closed_ = leaving_ = false;
   look_at_ = never_look;
   headroom_ = 0;
+  stalls_at_ = timer_wheel::never;
+  watches_stalls_.store(false, relaxed);
   started_.store(false, relaxed);
 }
 

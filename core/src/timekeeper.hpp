@@ -82,6 +82,9 @@ class timekeeper {
   void count_late() noexcept;  // a task began after its deadline
   /// The thread calls core::look_at_backlog(), now, and again after as long as that says. False: there is no thread, and none to be had.
   bool look_now() noexcept;
+  /// Somebody is to look for stalls at t, unless somebody will before (observation.hpp).
+  void watch_stalls(time_point t) noexcept;
+  void count_stall() noexcept { stalled_.add(); }  // on the timekeeper's own thread
   /// Uniform over 0 … most.
   std::uint64_t random(std::uint64_t most) noexcept;
 
@@ -101,6 +104,7 @@ class timekeeper {
   std::uint64_t submitted() const noexcept { return submitted_.get(); }
   std::uint64_t rejected() const noexcept { return rejected_.get(); }
   std::uint64_t late() const noexcept { return late_.get(); }
+  std::uint64_t stalled() const noexcept { return stalled_.get(); }
 
  private:
   friend class diagnosis;
@@ -116,6 +120,8 @@ class timekeeper {
   void wake() noexcept { futex_wake(&word_, 1); }
   void took_out(const timer_entry& e) noexcept;  // under the lock
   bool do_due(std::unique_lock<mutex>& lock) noexcept;  // false: there was nothing to do
+  bool look_for_stalls(std::unique_lock<mutex>& lock) noexcept;  // the same
+  bool wakes_earlier(std::uint64_t tick) noexcept;  // under the lock; true: wake() is to be called
   timer_batch take_some(unsigned& list) noexcept;
 
   core& core_;
@@ -129,6 +135,9 @@ class timekeeper {
   bool closed_ = false, leaving_ = false, detached_ = false;
   pthread_t thread_{};
   own_counter<os_atomics> submitted_, rejected_, late_;  // written under the lock
+  own_counter<os_atomics> stalled_;                      // by the thread
+  std::uint64_t stalls_at_ = timer_wheel::never;         // the next look; under the lock
+  atomic<bool> watches_stalls_{false};                   // there will be one; written under the lock
   std::uint64_t random_ = 0;
   atomic<std::uint32_t> word_{0};
 };

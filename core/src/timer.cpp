@@ -30,6 +30,7 @@ time_point next_time(const timer_node& n, time_point now) noexcept {
 }
 
 void set_entry(timer_node& n) noexcept {
+  if (is_observed(n)) [[unlikely]] node_record(n).queued = std::max(node_record(n).queued, n.due);
   node_set_entry(n, timekeeper::tick_of(n.due), n.period == duration::zero() ? due::once : due::series);
 }
 
@@ -95,11 +96,16 @@ bool timer_cancel(task_node& n) noexcept {
   return true;
 }
 
-bool series_begins(task_node& n) noexcept { return (n.state.fetch_or(begun, relaxed) & over) == 0; }
+bool series_begins(task_node& n) noexcept {
+  const bool begins = (n.state.fetch_or(begun, relaxed) & over) == 0;
+  if (is_observed(n)) [[unlikely]] observe_begin(n, begins);
+  return begins;
+}
 
 bool series_goes_on(task_node& node) noexcept {
   auto& n = static_cast<timer_node&>(node);
   n.due = next_time(n, clock_type::now());
+  if (is_observed(n)) [[unlikely]] node_owner(n)->seen->record_again(node_record(n), n.due);
   set_entry(n);
   add_reference(n.refs);  // the next ticket's
   if (node_owner(n)->time.put(node_entry(n), due::series, [&n] { return states::unclaim(n.state, 0, begun, over); })) return true;
@@ -126,6 +132,7 @@ void node_due(core& c, task_node& n, std::uint8_t kind) noexcept {
   // No memory for it: the task fails, of a series only this occurrence.
   if (kind != due::series || !node_claim(n)) return ticket.ops().drop(ticket, errc::failed);
   report_unhandled(&c, unrun_error(errc::failed).cause, nullptr);
+  if (is_observed(n)) c.seen->discard(node_record(n), errc::failed);
   node_after_run(n);
   c.ended_elsewhere[outcome_of(errc::failed)].add();
   c.tell_if_asked();

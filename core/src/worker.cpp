@@ -120,13 +120,29 @@ bool worker::attend(std::uint32_t bits, bool searching) noexcept {
     if (entry_job* e = owner.take_entry(); e != nullptr) {
       if (searching) leave_search();
       started.add();
-      e->run(*e);
+      if (e->record != nullptr) [[unlikely]] run_observed(*e);
+      else e->run(*e);
       count_end(outcome_ok);
       entries::finish(*e, entry_done);
       return true;
     }
   }
   return (bits & attention::mail) != 0 && take_mail(searching);
+}
+
+// Its caller may go on, and the record with it, as soon as it is told that this has ended.
+void worker::run_observed(entry_job& e) noexcept {
+  observed_run run(owner, *e.record, nullptr);
+  run.begin();
+  running_entry me;
+  me.node = nullptr;
+  me.run = &run;
+  running.enter(me);
+  run.watch();
+  e.run(e);
+  running.leave(me);
+  run.end(outcome_ok);
+  owner.seen->release(*e.record);
 }
 
 bool worker::take_mail(bool searching) noexcept {

@@ -105,6 +105,7 @@ class worker final : public worker_base, public runner {
   static constexpr unsigned local_source = lane_count;
   void loop() noexcept;
   bool attend(std::uint32_t bits, bool searching = false) noexcept;
+  void run_observed(entry_job& e) noexcept;
   bool claim() noexcept;
   std::size_t most_at_once() const noexcept;
   void settle_turns() noexcept;
@@ -125,7 +126,8 @@ class worker final : public worker_base, public runner {
   void note_look(std::uint64_t now) noexcept;
   bool somebody_drains() const noexcept;
   bool drain_goes_on() const noexcept;
-  void run_fork(fork_job& j) noexcept;
+  void run_fork(fork_job& j, worker& victim) noexcept;
+  static running_entry task_of(const fork_job& j, worker& v) noexcept;
   bool steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, const fork_job* awaited) noexcept;
   void sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept;
   void leave_search() noexcept;

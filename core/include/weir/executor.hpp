@@ -94,7 +94,8 @@ class executor_ref {
 WEIR_API executor_ref here() noexcept;
 
 namespace this_task {
-/// The running task's stop token; the runtime's own for a plain submit; empty outside of any worker.
+/// The running task's stop token, in a fork that of the task that forked; the runtime's own for a plain submit; empty
+/// outside of any worker.
 inline std::stop_token token() noexcept { return detail::current_token(); }
 /// The index of the calling worker, -1 outside of any.
 WEIR_API int worker() noexcept;

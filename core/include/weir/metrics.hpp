@@ -32,6 +32,8 @@ struct snapshot {
   bool overloaded = false;         ///< they are ended now, if they have waited too long
   std::uint64_t overran = 0;       ///< tasks that ran past their deadline, those that still do included
   std::vector<task_info> overdue;  ///< those that still do: name and worker; at most 16 inside of each other on one worker
+  std::uint64_t stalled = 0;        ///< tasks that ran longer than options::stall_after, those that still do included
+  std::vector<task_info> stalling;  ///< those that still do; at most 16 inside of each other on one thread
   std::vector<worker_stats> workers;
   /// Prometheus text exposition format, version 0.0.4.
   WEIR_API std::string prometheus() const;

@@ -41,7 +41,7 @@ WEIR_API outcome stream_begin(stream_state& s, admission& a) noexcept;
 WEIR_API void stream_start(stream_state& s, stream_node& n) noexcept;
 WEIR_API void stream_undo(stream_state& s, const admission& a) noexcept;
 WEIR_API bool stream_started(stream_node& n) noexcept;  // false: the stream was cancelled, do not run it
-WEIR_API void stream_ended(stream_node& n, void* value) noexcept;
+WEIR_API void stream_ended(stream_node& n, void* value, outcome o) noexcept;
 WEIR_API std::stop_source* stream_source(task_node& n) noexcept;
 // The next one that is over. Null: why; errc{}: there will be none.
 WEIR_API stream_node* stream_next(stream_state& s, time_point until, errc& why) noexcept;
@@ -58,18 +58,18 @@ struct stream_task {
     auto& me = node::self(n);
     if (!stream_started(me)) {
       node::fail(n, errc::cancelled);
-      stream_ended(me, &me.s.value);
+      stream_ended(me, &me.s.value, outcome_of(errc::cancelled));
       return outcome_of(errc::cancelled);
     }
     const outcome o = node::run(n);
-    stream_ended(me, &me.s.value);
+    stream_ended(me, &me.s.value, o);
     return o;
   }
   static void fail(task_node& n, errc e) noexcept {
     auto& me = node::self(n);
     stream_started(me);
     node::fail(n, e);
-    stream_ended(me, &me.s.value);
+    stream_ended(me, &me.s.value, outcome_of(e));
   }
   static bool extract(task_node& n, task_fn&) { return fail(n, errc::stopped), false; }
   static void destroy(task_node& n) noexcept {
@@ -128,7 +128,7 @@ class result_stream {
     const detail::stream_target& to = detail::stream_target_of(*state_);
     node* n = nullptr;
     WEIR_TRY {
-      const std::uint32_t flags = detail::node_state::of_tag(a.tag) | (to.via == nullptr ? detail::node_state::in_place : 0);
+      const std::uint32_t flags = a.node_flags | detail::node_state::of_tag(a.tag) | (to.via == nullptr ? detail::node_state::in_place : 0);
       n = node::make(*to.owner, std::forward<F>(f), flags, 2, nullptr, to.via, task::ops);
     }
     WEIR_CATCH_ALL {

@@ -137,15 +137,16 @@ class task_group {
     if (detail::is_null_callable(f)) return refuse(errc::invalid, {}, only_now);
     detail::admission a;
     if (!begin(a, only_now)) return false;
+    const std::uint32_t flags = a.node_flags | (gate_ != nullptr ? detail::node_state::gated : 0);
     node* n = nullptr;
     WEIR_TRY {
-      n = detail::allocate_task<node>(*core_, gate_ != nullptr ? detail::node_state::gated : 0);
+      n = detail::allocate_task<node>(*core_, flags);
       ::new (static_cast<void*>(std::addressof(n->s.callable))) D(std::forward<F>(f));
       start(*n, node::ops_table, a, only_now);
       return true;
     }
     WEIR_CATCH_ALL {
-      if (n != nullptr) detail::deallocate_task(n, gate_ != nullptr ? detail::node_state::gated : 0);
+      if (n != nullptr) detail::deallocate_task(n, flags);
       give_up(a, only_now);
       return refuse(errc::failed, std::current_exception(), only_now);
     }

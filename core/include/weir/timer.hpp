@@ -169,7 +169,10 @@ struct timer_access {
     const bool series = period != duration::zero();
     if (status s = timer_admit(*c, series); !s) return timer(std::move(s));
     node* n = nullptr;
-    WEIR_TRY { n = node::make(*c, std::forward<F>(f), node_state::detached | node_state::timed | (series ? node_state::repeats : 0), e.gate_); }
+    WEIR_TRY {
+      const std::uint32_t flags = node_state::detached | node_state::timed | (series ? node_state::repeats : 0) | node_flags_of(*c);
+      n = node::make(*c, std::forward<F>(f), flags, e.gate_);
+    }
     WEIR_CATCH_ALL {
       timer_unadmit(*c, series);
       return timer(status(weir::error{errc::failed, std::current_exception(), 1}));

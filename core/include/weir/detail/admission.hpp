@@ -22,6 +22,7 @@ struct admission {
   bool capacity_held = true;  // false: a node holds it, and gives it back when it is claimed
   int target = -1;            // >= 0: that worker only, or one of those below
   bool room_held = true;      // the same of the rooms of the gates that it goes through
+  std::uint32_t node_flags = 0;  // of a task's node: node_state::observed, or nothing
 };
 inline constexpr int on_caller = std::numeric_limits<int>::max();  // on_full::caller_runs: enqueue() runs it
 inline constexpr int with_time = on_caller - 1;  // anybody's; it is queued with the time, for CoDel (core/src/queue_time.hpp)

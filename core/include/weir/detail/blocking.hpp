@@ -22,7 +22,7 @@ auto spawn_blocking(core& c, F&& f, const task_options* opts) {
       if (status s = node_time_ready(c, *opts); !s) return std::move(s).error();
     if (status s = blocking_admit(c, opts); !s) return std::move(s).error();
     task_node* n = nullptr;
-    WEIR_TRY { n = task_node_of<D, R>::make(c, std::forward<F>(f), node_state::beside, 3, opts, nullptr); }
+    WEIR_TRY { n = task_node_of<D, R>::make(c, std::forward<F>(f), node_state::beside | node_flags_of(c), 3, opts, nullptr); }
     WEIR_CATCH_ALL {
       blocking_unadmit(c);
       return weir::error{errc::failed, std::current_exception(), 1};

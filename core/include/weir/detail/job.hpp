@@ -28,6 +28,7 @@ namespace detail {
 
 class core;
 struct job_ops;
+struct task_record;  // task_node.hpp
 
 // How a job ended: 0 is ok, else an errc. `stale` is a queue ticket whose task somebody else had claimed; `again` a task that
 // has failed and will be tried again, so it has not ended. Neither is counted.
@@ -53,6 +54,7 @@ static_assert(sizeof(job) == 24 && std::is_trivially_copyable_v<job>);
 struct entry_job {
   void (*run)(entry_job&) noexcept;
   entry_job* next = nullptr;
+  task_record* record = nullptr;  // of an observed runtime
   atomic<std::uint32_t> latch{0};
 };
 
@@ -60,6 +62,7 @@ struct job_ops {
   outcome (*run)(job&) noexcept;           // runs and destroys; exceptions are dealt with inside
   void (*drop)(job&, errc) noexcept;       // destroys unrun; whoever waits for it gets the errc
   bool (*extract)(job&, task_fn&);   // abort: moves the callable out; false: nothing to hand out (it was dropped)
+  bool named = false;                // data[1] is its name
 };
 
 WEIR_API void* allocate(core& c, std::size_t size, std::size_t align);  // throws std::bad_alloc
@@ -237,7 +240,7 @@ struct boxed_job {
     } d{o.f, name(j)};
     return out = to_task_fn(std::move(*o.f)), true;
   }
-  static constexpr job_ops ops{&run, &drop, &extract};
+  static constexpr job_ops ops{&run, &drop, &extract, Named};
 
   static job make(core& c, auto&& f, const char* called = nullptr) {
     void* p = allocate(c, Front + sizeof(F), alignof(F));

@@ -97,7 +97,7 @@ result<task_node*> submit_node(core* c, gate* via, F&& f, patience p, const task
   if (admitted != outcome_ok) return to_status(admitted).error();
   node* n = nullptr;
   WEIR_TRY {
-    const std::uint32_t flags = node_state::of_tag(a.tag) | (references == 1 ? node_state::detached : 0) |
+    const std::uint32_t flags = a.node_flags | node_state::of_tag(a.tag) | (references == 1 ? node_state::detached : 0) |
                                 (via != nullptr                              ? (a.room_held ? 0 : node_state::again)
                                  : opts != nullptr && opts->worker >= 0 ? 0
                                                                         : node_state::in_place);

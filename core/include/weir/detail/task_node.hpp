@@ -49,6 +49,8 @@ inline constexpr std::uint32_t again = 32768;   // it has been tried: a ticket f
 inline constexpr std::uint32_t gated = 65536;   // waits in a strand or limit: its ticket lies before it
 inline constexpr std::uint32_t beside = 131072; // in the blocking pool: only its threads run it
 inline constexpr std::uint32_t in_place = 262144;  // a waiter may claim it (not bound to a worker, strand or limit)
+inline constexpr std::uint32_t observed = 524288;  // a task_record lies before it
+inline constexpr std::uint32_t fronted = stoppable | timed | gated | observed;  // something does
 inline bool is_done(const atomic<std::uint32_t>& w) noexcept { return (w.load(acquire) & phase) == done; }  // [done] ← finish
 constexpr std::uint32_t of_tag(std::uintptr_t admission_tag) noexcept { return static_cast<std::uint32_t>(admission_tag) * counted; }
 static_assert(of_tag(3) == (counted | clocked));
@@ -59,6 +61,14 @@ struct task_node {
   atomic<std::uint32_t> state;
   atomic<std::uint32_t> refs;
   atomic<std::uintptr_t> extra;  // node_conditions*, stop_hub* with bit 0 set, or retry_terms* with bit 1; most have none
+};
+
+// Of a task of an observed runtime: what task_info will say.
+struct task_record {
+  std::uint64_t id = 0, parent = 0;
+  void* captured = nullptr;
+  const char* name = nullptr;
+  time_point queued{};
 };
 
 // Before a node that a stop token can end.
@@ -81,7 +91,10 @@ inline task_node& node_of(gate_entry& ticket) noexcept {
 }
 inline bool is_gated(const task_node& n) noexcept { return (n.state.load(relaxed) & node_state::gated) != 0; }
 
-// What lies before a node: the entry, if it is timed; then the ticket with its room for links, or the links alone.
+inline bool is_observed(const task_node& n) noexcept { return (n.state.load(relaxed) & node_state::observed) != 0; }
+
+// What lies before a node: the record, if it is observed; the entry, if it is timed; then the ticket with its room for links, or
+// the links alone.
 constexpr std::size_t node_prefix(std::uint32_t flags) noexcept {
   return (flags & node_state::gated) != 0 ? ticket_distance : (flags & node_state::stoppable) != 0 ? sizeof(stop_links) : 0;
 }
@@ -94,12 +107,20 @@ inline task_node& node_of(timer_entry& e) noexcept {
   return *reinterpret_cast<task_node*>(reinterpret_cast<std::byte*>(&e + 1) + node_prefix(flags));
 }
 static_assert(sizeof(timer_entry) % alignof(task_node) == 0 && sizeof(stop_links) % alignof(task_node) == 0 &&
-              alignof(timer_entry) <= alignof(task_node));
+              alignof(timer_entry) <= alignof(task_node) && alignof(task_record) <= alignof(task_node));
+
+constexpr std::size_t record_distance(std::uint32_t flags) noexcept {
+  return node_prefix(flags) + ((flags & node_state::timed) != 0 ? sizeof(timer_entry) : 0) + sizeof(task_record);
+}
+inline task_record& node_record(task_node& n) noexcept {
+  return *reinterpret_cast<task_record*>(reinterpret_cast<std::byte*>(&n) - record_distance(n.state.load(relaxed)));
+}
 
 // A task's block, with what lies before it according to the flags. Throws std::bad_alloc.
 template <class Node>
 std::size_t bytes_before(std::uint32_t flags) noexcept {
-  const std::size_t n = node_prefix(flags) + ((flags & node_state::timed) != 0 ? sizeof(timer_entry) : 0);
+  if ((flags & node_state::fronted) == 0) return 0;
+  const std::size_t n = record_distance(flags) - ((flags & node_state::observed) != 0 ? 0 : sizeof(task_record));
   return (n + alignof(Node) - 1) / alignof(Node) * alignof(Node);
 }
 template <class Node>
@@ -108,6 +129,7 @@ Node* allocate_task(core& c, std::uint32_t flags) {
   auto* const p = static_cast<std::byte*>(allocate(c, before + sizeof(Node), alignof(Node))) + before;
   if ((flags & node_state::stoppable) != 0) ::new (static_cast<void*>(p - sizeof(stop_links))) stop_links;
   if ((flags & node_state::timed) != 0) ::new (static_cast<void*>(p - node_prefix(flags) - sizeof(timer_entry))) timer_entry;
+  if ((flags & node_state::observed) != 0) ::new (static_cast<void*>(p - record_distance(flags))) task_record;
   return ::new (static_cast<void*>(p)) Node;
 }
 template <class Node>
@@ -131,9 +153,12 @@ WEIR_API bool node_cancel(task_node& n) noexcept;  // true: it will not start; e
 // If all of `needed` and none of `excluded` are set. Frees its capacity, too.
 WEIR_API bool node_claim(task_node& n, std::uint32_t needed = 0, std::uint32_t excluded = 0) noexcept;
 WEIR_API bool node_try_run(task_node& n, std::uint32_t needed = 0) noexcept;  // claims and runs it on this worker, if unstarted
+bool node_try_run_beside(task_node& n) noexcept;  // the same on a thread of the blocking pool
 // True: it was unstarted, and has ended. in_queue: its ticket lies in one, or in the wheel.
 WEIR_API bool node_fail(task_node& n, errc e, bool in_queue = true, std::uint32_t excluded = 0) noexcept;
 WEIR_API std::stop_token node_token(task_node& n) noexcept;
+// What a task's flags must have besides: `observed`, or nothing. For those that no admission told it.
+WEIR_API std::uint32_t node_flags_of(const core& c) noexcept;
 // Waits for done; claims and runs the task in place on a worker. ok: done; else timeout, stopped (forked child), starved.
 WEIR_API outcome node_wait(task_node& n, time_point until) noexcept;
 // ---- time (timer.cpp, retry.cpp) ----
