@@ -1,8 +1,4 @@
 // See observation.hpp.
-//
-// Edges
-//   [stall]  watch's fence, after the run has been put among what its thread runs ↔ look_for_stalls' fence, after it has said
-//            that nobody watches: timekeeper.cpp. Either the start sees that nobody does, and asks for a look, or the look finds the run.
 #include "observation.hpp"
 
 #include "gate_state.hpp"
@@ -83,7 +79,6 @@ bool observation::has_stalled(const observed_run& r, time_point now) const noexc
 }
 
 time_point observation::look_for_stalls() noexcept {
-  os_atomics::fence_seq_cst();  // [stall] ↔ watch
   time_point next = time_point::max();
   const auto look = [&](runner& r) {
     task_info found[16];  // told of when nobody waits for this look any more
@@ -145,9 +140,7 @@ void observed_run::end(outcome with) noexcept {
 }
 
 void observed_run::watch() noexcept {
-  if (!to_.watches()) return;
-  os_atomics::fence_seq_cst();  // [stall] ↔ look_for_stalls
-  to_.core_.time.watch_stalls(info_.started + to_.stall_after_);
+  if (to_.watches()) to_.core_.time.watch_stalls(info_.started + to_.stall_after_);
 }
 
 borrowed_run::borrowed_run(observed_run* r) noexcept : run_(r), outer_(this_run) {

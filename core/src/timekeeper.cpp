@@ -1,5 +1,3 @@
-// Edges
-//   [stall] ↔ observation.cpp: whether somebody will look for stalls.
 #include "timekeeper.hpp"
 
 #include "core.hpp"
@@ -140,27 +138,27 @@ bool timekeeper::wakes_earlier(std::uint64_t tick) noexcept {
 // ---- stalls ----
 
 void timekeeper::watch_stalls(time_point t) noexcept {
-  if (watches_stalls_.load(relaxed)) return;  // [stall] what is seen late only costs the lock
   {
     const std::lock_guard lock(mutex_);
-    if (watches_stalls_.load(relaxed) || leaving_ || (!started_.load(relaxed) && start() != 0)) return;
-    watches_stalls_.store(true, relaxed);
+    if (watches_stalls_ || leaving_ || (!started_.load(relaxed) && start() != 0)) return;
+    watches_stalls_ = true;
     stalls_at_ = tick_of(t);
     if (!wakes_earlier(stalls_at_)) return;
   }
   wake();
 }
 
-// Nothing runs that may stall: nobody is woken for it, until the next task starts.
+// Nothing runs that may stall: nobody is woken for it, until the next task starts. A run is among what its thread runs before it takes
+// the lock in watch_stalls(): so either it finds that nobody watches, or the look finds it.
 bool timekeeper::look_for_stalls(std::unique_lock<mutex>& lock) noexcept {
   if (stalls_at_ > timer_wheel::tick_at(nanoseconds(clock_type::now()))) return false;
   stalls_at_ = timer_wheel::never;
-  watches_stalls_.store(false, relaxed);
+  watches_stalls_ = false;
   lock.unlock();
   const time_point next = core_.seen->look_for_stalls();
   lock.lock();
   if (next != time_point::max()) {
-    watches_stalls_.store(true, relaxed);
+    watches_stalls_ = true;
     stalls_at_ = std::min(stalls_at_, tick_of(next));
   }
   return true;
@@ -266,7 +264,7 @@ void timekeeper::reopen() noexcept {
   look_at_ = never_look;
   headroom_ = 0;
   stalls_at_ = timer_wheel::never;
-  watches_stalls_.store(false, relaxed);
+  watches_stalls_ = false;
   started_.store(false, relaxed);
 }
 

@@ -137,7 +137,7 @@ class timekeeper {
   own_counter<os_atomics> submitted_, rejected_, late_;  // written under the lock
   own_counter<os_atomics> stalled_;                      // by the thread
   std::uint64_t stalls_at_ = timer_wheel::never;         // the next look; under the lock
-  atomic<bool> watches_stalls_{false};                   // there will be one; written under the lock
+  bool watches_stalls_ = false;                          // there will be one; under the lock
   std::uint64_t random_ = 0;
   atomic<std::uint32_t> word_{0};
 };

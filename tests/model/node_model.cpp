@@ -239,7 +239,7 @@ struct running_inspected : model::test<running_inspected, 3> {
   }
   void thread(unsigned i) {
     if (i != 0) {
-      running.inspect([](task& t) { MODEL_CHECK(t.group.get() == 5); });
+      running.inspect([](const list::entry& e) { MODEL_CHECK(e.node->group.get() == 5); });
       return;
     }
     list::entry first{&*outer}, second{&*inner};

@@ -90,6 +90,8 @@ const named all[] = {
     CASE(a_backlog_outlasts_a_pause),
     CASE(elastic_beside_all_that_changes_it),
     CASE(an_elastic_runtime_may_end_on_its_own_worker),
+    CASE(what_a_thief_runs_is_asked_to_stop),
+    CASE(an_observer_hears_of_each_task_once),
 };
 const std::size_t count = std::size(all);
 

@@ -37,6 +37,7 @@ void joins_in_one_frame_follow_each_other();
 void a_fork_under_a_long_leaf_is_found();
 void two_forks_under_a_long_leaf_are_found();
 void loops_cover_their_range();
+void what_a_thief_runs_is_asked_to_stop();
 
 // group.cpp
 void a_group_reports_its_first_error();
@@ -107,6 +108,8 @@ void a_surplus_worker_that_goes_is_not_counted_on();
 void a_backlog_outlasts_a_pause();
 void elastic_beside_all_that_changes_it();
 void an_elastic_runtime_may_end_on_its_own_worker();
+// observer.cpp
+void an_observer_hears_of_each_task_once();
 
 struct named {
   const char* name;

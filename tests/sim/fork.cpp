@@ -113,4 +113,25 @@ void loops_cover_their_range() {
   for (auto& h : hits) HOLDS(h.load(std::memory_order_relaxed) == 1);
 }
 
+// A thief's part of a task has that one's token, and is found by whoever asks what runs to stop; the task may end right after it.
+void what_a_thief_runs_is_asked_to_stop() {
+  weir::runtime rt(with_workers(2));
+  const std::stop_source never;
+  shared<int> ran{0};
+  const auto task = [&] {
+    const auto part = [&ran] {
+      const std::stop_token mine = weir::this_task::token();
+      HOLDS(mine.stop_possible());
+      weir::sim::point();
+      ran.fetch_add(1, std::memory_order_relaxed);
+    };
+    static_cast<void>(weir::fork_join(part, [&] { static_cast<void>(weir::fork_join(part, part)); }));
+  };
+  for (int i = 0; i < 2; ++i) HOLDS(rt.submit(task, {.stop = never.get_token()}));
+  while (weir::sim::random() % 8 != 0) weir::sim::point();
+  static_cast<void>(rt.drain(weir::clock_type::now()));
+  HOLDS(rt.drain().complete);
+  HOLDS(ran.load(std::memory_order_relaxed) == 3 * static_cast<int>(rt.metrics().ok));
+}
+
 }  // namespace cases
