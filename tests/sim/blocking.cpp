@@ -84,6 +84,27 @@ void a_blocking_thread_that_goes_is_not_counted_on() {
   }
 }
 
+// A drain gives up while a call is on its way into the queue, and every worker is busy: a thread of the pool stops it.
+void a_call_that_a_drain_has_missed_is_stopped_beside() {
+  weir::options o = with_blocking(1, 2);
+  o.workers = 1;
+  weir::runtime rt(o);
+  shared<int> answered{0};
+  HOLDS(rt.submit([&] {
+    while (answered.load(std::memory_order_relaxed) == 0) std::this_thread::sleep_for(5ms);
+  }));
+  HOLDS(rt.blocking([] { return 3; }).get().value_or(0) == 3);
+  weir::sim::thread drainer([&] { static_cast<void>(rt.drain(clock_type::now() + std::chrono::nanoseconds(weir::sim::random() % 2'000))); });
+  const auto begin = clock_type::now();
+  auto h = rt.blocking([] { return 4; });
+  const auto r = h.get();
+  HOLDS(r || r.error().code == weir::errc::stopped);
+  HOLDS(clock_type::now() - begin < 5s);  // an idle thread would look by itself in the end
+  answered.store(1, std::memory_order_relaxed);
+  drainer.join();
+  HOLDS(rt.drain().complete);
+}
+
 void a_blocking_call_may_destroy_its_runtime() {
   auto rt = std::make_shared<weir::runtime>(with_blocking(up_to(2), 4));
   auto ran = std::make_shared<shared<int>>(0);

@@ -131,6 +131,8 @@ BUGS = {
     43: ('a task that is shed without being claimed', 'task_node.cpp', 1,
          '  if (!node_claim(n, 0, stale_if(j))) note_stale(n, -1);\n  else if (node_owner(n)->sheds',
          '  if (weir_sim_bug != 43 && !node_claim(n, 0, stale_if(j))) note_stale(n, -1);\n  else if (node_owner(n)->sheds'),
+    44: ('a drain that gives up and does not tell the threads beside', 'lifecycle.cpp', 1,
+         '  side.look_again();', '  if (weir_sim_bug != 44) side.look_again();'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -56,6 +56,7 @@ const mistake mistakes[] = {
     {27, "ASubmitterThatArmsATaskThatWaitsAgain", &cases::a_retry_may_be_faster_than_its_submitter},
     {30, "AThreadThatGoesAlthoughSomebodyCountsOnIt", &cases::a_blocking_thread_that_goes_is_not_counted_on},
     {34, "ARestartThatTakesAwayTheMarkOfThoseWhoWaitForRest", &cases::wait_idle_over_a_restart},
+    {44, "ADrainThatGivesUpAndDoesNotTellTheThreadsBeside", &cases::a_call_that_a_drain_has_missed_is_stopped_beside},
     {35, "ASubmitterThatDoesNotHoldTheStrandThatItCalls", &cases::a_task_holds_the_last_of_its_strand},
     {36, "ALookAtABacklogThatDoesNotLookAgain", &cases::blocked_workers_bring_others},
     {37, "ASearcherThatLeavesABacklogAndTellsNobody", &cases::blocked_workers_bring_others},

@@ -83,6 +83,7 @@ const named all[] = {
     CASE(an_expired_task_may_destroy_its_runtime),
     CASE(blocking_calls_end_once),
     CASE(a_blocking_thread_that_goes_is_not_counted_on),
+    CASE(a_call_that_a_drain_has_missed_is_stopped_beside),
     CASE(a_blocking_call_may_destroy_its_runtime),
     CASE(blocked_workers_bring_others),
     CASE(surplus_workers_go_and_come_again),

@@ -99,6 +99,7 @@ void an_expired_task_may_destroy_its_runtime();
 // blocking.cpp
 void blocking_calls_end_once();
 void a_blocking_thread_that_goes_is_not_counted_on();
+void a_call_that_a_drain_has_missed_is_stopped_beside();
 void a_blocking_call_may_destroy_its_runtime();
 
 // elastic.cpp
