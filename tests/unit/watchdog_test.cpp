@@ -77,7 +77,7 @@ TEST(Watchdog, NamesTheHungTaskItsWorkerAndEveryStateWord) {
                  watch("A.HangOnPurpose", 1);
                  static_cast<void>(rt.wait_idle());
                }),
-               {"this test hangs: A.HangOnPurpose", "runtime \"stuck\" at 0x", "2 workers, 0 spares, running",
+               {"this test hangs: A.HangOnPurpose", "runtime \"stuck\" at 0x", "2 workers, 0 spares, 0 of them surplus workers, running",
                 "HUNG? worker 0 is inside task \"", "HUNG? worker 1 is inside task \"", "waits for ever", "the other one",
                 "attention: quiesce blocked low;", "queues: high 0 normal 0 low 1, local 0, entries none",
                 "capacity 1, taken 3, started 2, free 0, blocked 1", "submitted 3, ended 0", "wait for rest 1",
