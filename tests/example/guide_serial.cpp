@@ -9,7 +9,6 @@ int main() {
 
   // At most two tasks of this client at once, at most three in line, whatever the others do.
   weir::limited client(rt, 2, 3);
-  std::atomic<bool> go_on{false};
   std::atomic<int> began{0};
   int accepted = 0, refused = 0;
   rt.pause();

@@ -107,9 +107,11 @@ void each_task_has_one_fate(weir::runtime& rt, weir::executor_ref e, on_full pol
   if (policy == on_full::caller_runs) { EXPECT_EQ(m.dropped, 0u); }
   EXPECT_LE(handles_dropped, m.dropped);
   rt.pause();
+  // A turn of a limit that was just about to end when the pause came may still take one.
   std::size_t fit = 0;
-  while (fit <= capacity && e.try_submit([&ran] { ++ran; })) ++fit;
-  EXPECT_EQ(fit, capacity) << "no room was lost or invented on the way";
+  while (fit <= capacity + 2 && e.try_submit([&ran] { ++ran; })) ++fit;
+  EXPECT_GE(fit, capacity) << "no room was lost on the way";
+  EXPECT_TRUE(test::eventually([&] { return fit - ran == capacity; })) << "nor invented: " << fit << " fit, " << ran << " ran";
   rt.drain();  // what it refers to is gone after this
 }
 
