@@ -103,11 +103,11 @@ TEST(Overload, WhatHasWaitedExpiresUnrunAndTheBooksBalance) {
 }
 
 TEST(Overload, TheCapacityIsGivenBack) {
+  std::atomic<std::size_t> ran{0};  // outlives the runtime, which drains
   weir::options o = watched();
   o.capacity = 20;
   o.full = weir::on_full::reject;
   overload f(o);
-  std::atomic<std::size_t> ran{0};
   EXPECT_EQ(fill(f.rt, ran), 19u) << "and one that waits already";
   f.begin_and_rest();
   EXPECT_EQ(ran, 0u);
@@ -207,11 +207,11 @@ TEST(Overload, AStreamsResultsAreExpired) {
 
 // Its tasks have waited since they were submitted, whatever went before in the strand.
 TEST(Overload, ReachesIntoStrandsAndLimitsAndGivesTheirRoomBack) {
+  std::atomic<int> ran{0};  // outlives the runtime, which drains
   overload f;
   weir::strand s(f.rt);
   weir::limited few(f.rt, 1, 5);
   weir::strand behind(few);
-  std::atomic<int> ran{0};
   tally t;
   std::vector<weir::join_handle<void>> handles;
   for (weir::executor_ref e : {static_cast<weir::executor_ref>(s), static_cast<weir::executor_ref>(few),

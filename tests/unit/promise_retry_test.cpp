@@ -294,6 +294,7 @@ TEST(Retry, WhatWaitsCountsInMaxOutstandingAndNotInTheCapacity) {
 }
 
 TEST(Retry, IsNeverRefusedByAFullQueue) {
+  std::atomic<std::size_t> ran{0};  // outlives the runtime, which drains
   weir::options o = with_workers(1);
   o.capacity = 2;
   o.full = weir::on_full::reject;
@@ -309,7 +310,6 @@ TEST(Retry, IsNeverRefusedByAFullQueue) {
   }, with(quick));
   failed.wait();
   plug p(rt, 1);
-  std::atomic<std::size_t> ran{0};
   fill(rt, ran);
   let_it_misbehave(5ms);
   p.release();
