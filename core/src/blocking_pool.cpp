@@ -88,7 +88,8 @@ void blocking_pool::run(side_thread& me) noexcept {
       lock.lock();
       ++looking_;
     }
-    if (leaving_ || (!told && looking_ > promised_)) break;  // else somebody counts on it
+    // Else somebody counts on it; also on what it may not take, for a drain may still give up and leave it to whoever is there.
+    if (leaving_ || (!told && looking_ > promised_ + queued())) break;
     idle_.push_back(&me);
     lock.unlock();
     told = me.bed.park(keep_alive);
