@@ -245,7 +245,7 @@ TEST(Observer, WhatDoesNotRunIsDiscardedWithTheReason) {
     std::stop_source stop;
     EXPECT_TRUE(rt.submit([] {}, {.stop = stop.get_token(), .name = "stopped by a token"}));
     stop.request_stop();
-    EXPECT_EQ(rt.spawn([] {}, {.start_by = weir::clock_type::now() + std::chrono::milliseconds(1), .name = "expired"})
+    EXPECT_EQ(rt.spawn([] {}, {.start_by = weir::clock_type::now() + std::chrono::milliseconds(100), .name = "expired"})
                   .get()
                   .error()
                   .code,
