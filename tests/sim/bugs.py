@@ -95,7 +95,7 @@ BUGS = {
          '  l.heap.abandon();\n  l.forget_recent();\n  const std::lock_guard lock(lease_mutex_);\n'
          '  if (early != 0) credits.give_back(early);\n'),
     30: ('a thread that goes although somebody counts on it', 'blocking_pool.cpp', 1,
-         '(!told && looking_ > promised_)', '(!told && (looking_ > promised_ || weir_sim_bug == 30))'),
+         'looking_ > promised_ + queued()', '(looking_ > promised_ + queued() || weir_sim_bug == 30)'),
     31: ('a caller that looks whether the runtime has closed, and then comes in', 'admission.cpp', 1,
          'if (!doors_.enter()) return undo_entry(), outcome_of(errc::stopped);  // from here',
          'if (weir_sim_bug == 31 ? doors_.closed() || (static_cast<void>(doors_.enter()), false) : !doors_.enter())\n'
