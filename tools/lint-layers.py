@@ -13,7 +13,7 @@ from pathlib import Path
 # full name is there too. Within a layer a file may include its neighbours. core/README.md draws the same picture.
 LAYERS = {
     0: 'platform atomics hooked_atomics error options metrics futex throw topology topology_hwloc system sim_atomics',
-    1: 'job gate_entry slab free_list task_node child_node task_state join_state timer_entry references retry_terms presence set_once',
+    1: 'job gate_entry resumption slab free_list task_node child_node task_state join_state timer_entry references retry_terms presence set_once',
     2: 'split_deque run_queue inject_queue inbox timer_wheel',
     3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list runner room turnstile counter slot_table '
        'crew doors attention mailbox duty leader waiting_line aftermath backlog_evidence append_list codel',
@@ -21,7 +21,7 @@ LAYERS = {
     5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads elastic stop_hub blocking_pool '
        'timekeeper node_conditions queue_time observation',
     6: 'submit task_node.cpp task_wait executor join_handle runtime fork_join parallel siblings task_group timer strand limited task graph '
-       'pipeline result_stream retry blocking',
+       'pipeline result_stream retry blocking coroutine',
     7: 'weir sim prometheus trace c_api durable',
 }
 QUEUE_OWNER = 'inject_queue.hpp'  # the only file that may name moodycamel's queue

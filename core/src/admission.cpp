@@ -261,7 +261,7 @@ inject_queue::producer* core::producer_of(lease& l, lane prio) noexcept {
 void core::put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcept {
   if (q.enqueue(to, j)) return;
   if (j.counted()) started_elsewhere.add();
-  const bool counts_itself = is_ticket(j) || is_turn(j);
+  const bool counts_itself = is_ticket(j) || is_turn(j) || is_resumption(j);
   j.ops().drop(j, errc::failed);
   if (!counts_itself) ended_elsewhere[outcome_of(errc::failed)].add();
   tell_blocked();

@@ -76,10 +76,10 @@ struct lease {
   retry_terms* recent_terms = nullptr;
 };
 
-// Bits of the attention word. halted: an abort, or a drain past its limit; nothing new starts, and it is paused, too. leftovers: such
-// a drain gave up, and what comes to a queue after that is stopped by whichever worker sees it.
+// Bits of the attention word. halted: an abort, or a drain past its limit; nothing new starts, and it is paused, too, but what is
+// kept goes on. leftovers: such a drain gave up, and what comes to a queue after that is stopped by whichever worker sees it.
 namespace attention {
-inline constexpr std::uint32_t stop = 1, paused = 2, halted = 4, entries = 8, quiesce = 16, blocked = 32, mail = 64, leftovers = 128;
+inline constexpr std::uint32_t stop = 1, paused = 2, halted = 4, entries = 8, quiesce = 16, blocked = 32, mail = 64, leftovers = 128, kept = 2048;
 constexpr std::uint32_t lane_bit(lane l) noexcept { return 256u << static_cast<unsigned>(l); }
 inline constexpr std::uint32_t side_lanes = 256u | 1024u;
 }  // namespace attention
@@ -98,6 +98,8 @@ class core {
   // ---- life (lifecycle.cpp) ----
   void acquire_ref() noexcept { add_reference(refs_); }
   void release_ref() noexcept;
+  void add_refs(std::uint64_t n) noexcept { refs_.fetch_add(n, relaxed); }    // of a worker, for frames to come
+  void drop_refs(std::uint64_t n) noexcept { drop_references(refs_, n); }     // while others hold it
   report drain(time_point until);
   report abort(std::function<void(task_fn&&)> sink);
   void hand_off() noexcept;   // the destructor's way out on an own worker
@@ -188,6 +190,10 @@ class core {
   }
   bool post(const job& j, lane prio = lane::normal, int target = -1) noexcept;  // a ticket of an admitted task; false: no memory
   bool post_while_held(const job& j, lane prio = lane::normal, int target = -1) noexcept;  // the caller holds the runtime
+  // Resumptions, and turns with such, that a queue has no memory for, or that go on in a halted runtime. No memory is needed.
+  void keep(gate_entry& e) noexcept;
+  gate_entry* take_kept() noexcept;
+  bool any_kept() const noexcept { return kept_mark_.left() != 0; }
   void wake_if_needed(std::uint32_t hint) noexcept;
   void wake_or_note() noexcept;
   WEIR_NOINLINE void look_after_drainer() noexcept;
@@ -280,6 +286,9 @@ class core {
   atomic<std::uint8_t> unusual_{0};
   alignas(cache_line) atomic<std::uint64_t> last_claim_{0};  // ticks; see wake_if_needed()
   counted_mark<os_atomics> letters_{attention_, attention::mail};
+  counted_mark<os_atomics> kept_mark_{attention_, attention::kept};
+  mutex kept_mutex_;
+  gate_entry *first_kept_ = nullptr, *last_kept_ = nullptr;
   alignas(cache_line) entries entries_{attention_.raw(), attention::entries};
   slot_table<os_atomics, worker, max_slots> slots_;      // workers and spares, in the order of their making
   slot_table<os_atomics, worker, max_slots> by_number_;  // workers

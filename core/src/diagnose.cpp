@@ -104,6 +104,7 @@ class diagnosis {
                  {attention::leftovers, " leftovers"},
                  {attention::entries, " entries"},   {attention::quiesce, " quiesce"}, {attention::blocked, " blocked"},
                  {attention::mail, " mail"},         {attention::lane_bit(lane::high), " high"},
+                 {attention::kept, " kept"},
                  {attention::lane_bit(lane::low), " low"}};
     for (const auto& n : names)
       if ((bits & n.bit) != 0) out_ << n.name;
@@ -115,7 +116,7 @@ class diagnosis {
     out_ << "\n  queues:";
     for (std::size_t i = 0; i < lane_count; ++i) out_ << " " << lane_names[i] << " " << c_.lanes[i].size();
     out_ << ", local " << c_.local.size() << ", entries " << (c_.entries_.empty() ? "none" : "some") << ", mail "
-         << std::uint64_t{c_.letters_.left()} << ", stale tickets " << c_.stale_tickets.load(relaxed) << "\n";
+         << std::uint64_t{c_.letters_.left()} << ", kept " << std::uint64_t{c_.kept_mark_.left()} << ", stale tickets " << c_.stale_tickets.load(relaxed) << "\n";
     out_ << "  capacity " << c_.credits.capacity() << ", taken " << c_.credits.taken_.load(relaxed) << ", started " << c_.started_sum()
          << ", free " << free_credits() << ", blocked " << c_.line_.length() << "\n";
     out_ << "  submitted " << submitted() << ", ended " << c_.ended_sum() << ":";
@@ -235,7 +236,7 @@ class diagnosis {
       }
     }
     const std::uint32_t bits = c_.attention_bits();
-    const bool work = claimed || !c_.queues_empty() || c_.letters_.left() != 0;
+    const bool work = claimed || !c_.queues_empty() || c_.letters_.left() != 0 || c_.any_kept();
     if (work && awake == 0 && asleep != 0 && (bits & attention::paused) == 0)
       out_ << "  HUNG? public work waits, " << std::uint64_t{asleep} << " workers are parked, nobody searches: a lost wake-up\n";
     if (work && (bits & attention::paused) != 0) out_ << "  work waits, but the runtime is paused\n";

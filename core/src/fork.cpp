@@ -21,6 +21,7 @@ struct borrowed_task : running_entry, borrowed_run {
   borrowed_task(const running_entry& of, const fork_job& j, fork_deque::index head) noexcept : borrowed_run(of.run) {
     node = of.node;
     run = of.run;
+    segment = of.segment;
     forks_from = head;
     stolen = &j;
   }
@@ -81,6 +82,7 @@ running_entry worker::task_of(const fork_job& j, worker& v) noexcept {
     done = true;
     found.node = e.node;
     found.run = entry_of(e).run;
+    found.segment = entry_of(e).segment;
   });
   return found;
 }

@@ -4,8 +4,8 @@
 #include "task_state.hpp"
 #include "worker.hpp"
 
-#include <algorithm>
 #include <new>
+#include <utility>
 
 namespace weir {
 inline namespace v0 {
@@ -19,11 +19,6 @@ namespace {
 
 constexpr double long_turn_ns = 16'000;  // as a batch of claimed jobs: see worker::claim()
 
-// A turn of a gate in front of another one is an entry there.
-struct turn_entry : gate_entry {
-  gate_state* of = nullptr;
-};
-
 gate_state& take_turn(const job& j) noexcept;
 
 outcome run_turn(job& j) noexcept {
@@ -32,19 +27,21 @@ outcome run_turn(job& j) noexcept {
   take_turn(j).run_turn(w);
   return outcome_turn;
 }
-void drop_turn(job& j, errc e) noexcept { take_turn(j).fail_all(e); }
+// No memory to put it back. What waits in its gate is not lost.
+void drop_turn(job& j, errc) noexcept { take_turn(j).hand_on(); }
 bool extract_turn(job& j, task_fn&) { return drop_turn(j, errc::stopped), false; }
 
-const job_ops turn_ops{&run_turn, &drop_turn, &extract_turn}, nested_turn_ops{&run_turn, &drop_turn, &extract_turn};
+const job_ops turn_ops{&run_turn, &drop_turn, &extract_turn};         // the gate itself
+const job_ops nested_turn_ops{&run_turn, &drop_turn, &extract_turn};  // an entry, allocated
+const job_ops spare_turn_ops{&run_turn, &drop_turn, &extract_turn};   // an entry, the gate's own
 
 std::uintptr_t address(const job_ops& o) noexcept { return reinterpret_cast<std::uintptr_t>(&o); }
 
 // Whose turn it is. An entry goes back.
 gate_state& take_turn(const job& j) noexcept {
-  if (&j.ops() == &turn_ops) return *static_cast<gate_state*>(j.pointer());
-  auto* const e = static_cast<turn_entry*>(static_cast<gate_entry*>(j.pointer()));
-  gate_state& g = *e->of;
-  deallocate(e, sizeof(turn_entry), alignof(turn_entry));
+  gate_state& g = gate_of_turn(j);
+  if (&j.ops() == &nested_turn_ops) deallocate(static_cast<turn_entry*>(static_cast<gate_entry*>(j.pointer())), sizeof(turn_entry), alignof(turn_entry));
+  if (&j.ops() == &spare_turn_ops) g.spare_turn_taken();
   return g;
 }
 
@@ -55,18 +52,20 @@ job job_of(gate_entry& e) noexcept {
   if (&j.ops() == &ticket_ops) return node_ticket(node_of(e), true);  // nobody tries it in place, so none is overtaken
   return node_ticket_with_time(node_of(e), true, static_cast<gate_ticket&>(e).queued);
 }
-bool is_box(const job& j) noexcept { return !is_ticket(j) && !is_turn(j); }
+bool is_box(const job& j) noexcept { return !is_ticket(j) && !is_turn(j) && !is_resumption(j); }
 
 constexpr bool power_of_two(unsigned n) noexcept { return (n & (n - 1)) == 0; }
 
 }  // namespace
 
-bool is_turn(const job& j) noexcept { return &j.ops() == &turn_ops || &j.ops() == &nested_turn_ops; }
+bool is_turn(const job& j) noexcept {
+  return &j.ops() == &turn_ops || &j.ops() == &nested_turn_ops || &j.ops() == &spare_turn_ops;
+}
 gate_state& gate_of_turn(const job& j) noexcept {
   if (&j.ops() == &turn_ops) return *static_cast<gate_state*>(j.pointer());
   return *static_cast<turn_entry*>(static_cast<gate_entry*>(j.pointer()))->of;
 }
-void end_turn(job& j) noexcept { take_turn(j).drop_ref(); }
+void end_turn(job& j) noexcept { take_turn(j).flushed(); }
 
 // ---- life ----
 
@@ -156,9 +155,9 @@ bool gate_state::drop_oldest() noexcept {
     ~hold() { g.drop_ref(); }
   } const until_the_end{*this};
   add_ref();
-  gate_entry* const oldest = queue_.take_first([](gate_entry& e) {
+  gate_entry* const oldest = queue_.take_if([](gate_entry& e) {
     const job j = e.as_job();
-    return is_ticket(j) ? (node_of(e).state.load(relaxed) & node_state::again) == 0 : !is_turn(j);
+    return is_ticket(j) ? (node_of(e).state.load(relaxed) & node_state::again) == 0 : is_box(j);
   });
   if (oldest == nullptr) return false;
   job j = job_of(*oldest);
@@ -243,14 +242,13 @@ outcome gate_push(gate& base, const admission& a, gate_entry* const* all, std::s
   if (a.node_flags != 0) [[unlikely]] return gate_push_observed(base, a, all, n);
   if (a.target >= 0) [[unlikely]] return push_aside(base, a, all, n);
   for (std::size_t i = 0; i < n; ++i) all[i]->tagged_ops |= a.tag;
-  if (state_of(base).push(all, n)) [[likely]] return outcome_ok;
-  gate_unadmit(base, a, n);
-  return outcome_of(errc::failed);
+  state_of(base).push(all, n);
+  return outcome_ok;
 }
 
-outcome gate_post(gate& g, gate_entry& e) noexcept {
+void gate_post(gate& g, gate_entry& e) noexcept {
   gate_entry* const one = &e;
-  return state_of(g).push(&one, 1) ? outcome_ok : outcome_of(errc::failed);
+  state_of(g).push(&one, 1);
 }
 
 void gate_unadmit(gate& base, const admission& a, std::size_t n) noexcept {
@@ -261,7 +259,7 @@ void gate_unadmit(gate& base, const admission& a, std::size_t n) noexcept {
 
 // ---- the queue ----
 
-bool gate_state::push(gate_entry* const* all, std::size_t n) noexcept {
+void gate_state::push(gate_entry* const* all, std::size_t n) noexcept {
   for (std::size_t i = 1; i < n; ++i) all[i]->next.store(all[i - 1], relaxed);
   // A turn that runs already, or a shutdown, may take an entry that holds the last handle, and end it, before the call is over.
   struct hold {
@@ -271,59 +269,74 @@ bool gate_state::push(gate_entry* const* all, std::size_t n) noexcept {
   add_ref();
   for (unsigned turns = queue_.push(*all[n - 1], *all[0]); turns != 0; --turns) {
     add_ref();
-    if (post_turn()) continue;
-    drop_ref();  // never the last one
-    return without_memory(turns, all, n);
+    hand_on();
   }
-  return true;
 }
 
-bool gate_state::post_turn() noexcept {
-  if (parent == nullptr)
-    return owner.post({address(turn_ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this)), 0}});
+void gate_state::push_resumption(resume_point& p) noexcept {
+  count_resumption(1);
+  gate_entry* const one = &p;
+  push(&one, 1);
+}
+
+void gate_state::count_resumption(std::int64_t more) noexcept {
+  for (gate_state* g = this; g != nullptr; g = g->parent) g->resumptions_.fetch_add(more, relaxed);
+}
+
+void gate_state::hand_on() noexcept {
+  if (parent == nullptr) {
+    const bool kept = owner.halted() && resumptions_.load(relaxed) > 0;  // else it is for the flush
+    if (!kept && owner.post({address(turn_ops), {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this)), 0}})) return;
+    return use_spare_turn();
+  }
   turn_entry* e = nullptr;
   WEIR_TRY { e = ::new (allocate(owner, sizeof(turn_entry), alignof(turn_entry))) turn_entry; }
-  WEIR_CATCH_ALL { return false; }
+  WEIR_CATCH_ALL { return use_spare_turn(); }
   e->tagged_ops = address(nested_turn_ops);
   e->of = this;
   gate_entry* const one = e;
-  if (parent->push(&one, 1)) return true;
-  deallocate(e, sizeof(turn_entry), alignof(turn_entry));
-  return false;
+  parent->push(&one, 1);
 }
 
-// The last `turns` of those that the push was to start have no job. Others do its work, or its entries are taken back and
-// what came behind them fails. False: they were taken back.
-bool gate_state::without_memory(unsigned turns, gate_entry* const* all, std::size_t n) noexcept {
-  gate_entry* rest = nullptr;
-  if (queue_.not_started(turns, rest)) return true;
-  const auto mine = [&](const gate_entry* e) { return std::find(all, all + n, e) != all + n; };
-  std::size_t found = 0;
-  for (const gate_entry* e = rest; e != nullptr; e = e->next.load(relaxed)) found += mine(e);
-  const bool back = found == n;  // else a shutdown has taken some, and all are its
-  while (rest != nullptr) {
-    gate_entry* const e = rest;
-    rest = e->next.load(relaxed);
-    if (back && mine(e)) continue;
-    job j = job_of(*e);
-    end_unstarted(j, errc::failed);
+void gate_state::use_spare_turn() noexcept {
+  bool out;
+  {
+    const std::lock_guard lock(spare_mutex_);
+    out = std::exchange(spare_turn_out_, true);
   }
-  return !back;
+  if (out) {  // I4
+    queue_.end_turn();
+    return drop_ref();
+  }
+  spare_turn_.tagged_ops = address(spare_turn_ops);
+  spare_turn_.of = this;
+  if (parent == nullptr) return owner.keep(spare_turn_);
+  gate_entry* const one = &spare_turn_;
+  parent->push(&one, 1);
 }
 
-bool gate_state::unstarted(gate_entry* e, job& j) noexcept {
+void gate_state::spare_turn_taken() noexcept {
+  const std::lock_guard lock(spare_mutex_);
+  spare_turn_out_ = false;
+}
+
+// What a halted runtime runs.
+bool gate_state::goes_on(const gate_entry& e) noexcept {
+  const job j = e.as_job();
+  return is_resumption(j) || (is_turn(j) && gate_of_turn(j).resumptions_.load(relaxed) > 0);
+}
+
+bool gate_state::take_unstarted(job& j) noexcept {
+  gate_entry* const e = queue_.take_if([](const gate_entry& x) { return !goes_on(x); });
   if (e == nullptr) return false;
   j = job_of(*e);
   if (is_box(j)) leave_rooms();  // a ticket's claim does it
   return true;
 }
-bool gate_state::take_unstarted(job& j) noexcept { return unstarted(queue_.take(), j); }
-bool gate_state::next_in_turn(job& j) noexcept { return unstarted(queue_.next(), j); }
 
-// By who has taken it out: counted as a start and an end.
+// Of a task, by who has taken it out: counted as a start and an end.
 void gate_state::end_unstarted(job& j, errc e) noexcept {
   core& c = owner;
-  if (is_turn(j)) return j.ops().drop(j, e);
   const bool box = is_box(j);
   if (box) leave_rooms();
   if (j.counted()) c.started_elsewhere.add();
@@ -333,13 +346,9 @@ void gate_state::end_unstarted(job& j, errc e) noexcept {
   c.tell_if_asked();
 }
 
-// A turn that has nowhere to go.
-void gate_state::fail_all(errc why) noexcept {
-  while (gate_entry* const e = queue_.next()) {
-    job j = job_of(*e);
-    end_unstarted(j, why);
-  }
-  drop_ref();
+void gate_state::flushed() noexcept {
+  if (queue_.over_if_empty()) drop_ref();
+  else hand_on();
 }
 
 void gate_state::sweep() noexcept {
@@ -356,27 +365,31 @@ void gate_state::sweep() noexcept {
 
 // ---- a turn ----
 
-// False: there is no memory for it. over: nothing was left, and there is no turn any more.
-bool gate_state::hand_on(bool& over) noexcept {
-  over = queue_.over_if_empty();
-  return over || post_turn();
-}
-
 void gate_state::run_turn(worker& w) noexcept {
   held_place here{this, w.places};
   w.places = &here;
   bool over = false;
   std::uint64_t began = ticks();
   for (unsigned n = 1;; ++n) {
-    gate_entry* const e = queue_.next();
-    over = e == nullptr;
-    if (over) break;
+    const bool halted = owner.halted();
+    gate_entry* const e = halted ? queue_.take_if(&goes_on) : queue_.next();
+    if (e == nullptr) {
+      over = !halted || queue_.over_if_empty();
+      if (!over) hand_on();
+      break;
+    }
     job j = job_of(*e);
+    if (is_resumption(j)) count_resumption(-1);
     if (bounded && is_box(j)) leave_rooms();
     w.run(j);
+    if (owner.halted()) continue;
     const bool others = w.wanted_elsewhere();
     if (!others && w.one_more_in_turn() && (!power_of_two(n) || ticks_since(began, ticks()) < ticks_of(long_turn_ns))) continue;
-    if ((others || w.somebody_waits()) && hand_on(over)) break;
+    if (others || w.somebody_waits()) {
+      over = queue_.over_if_empty();
+      if (!over) hand_on();
+      break;
+    }
     w.next_batch_in_turn();
     began = ticks();
     n = 0;

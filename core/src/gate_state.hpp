@@ -13,11 +13,15 @@
 //   stale_          tickets in the queue whose task was claimed without them
 //   holders (dependant.hpp): the strand or limit itself, each turn, each gate in front, each task with a ticket
 //   room_           of a limit: its capacity (room.hpp)
+//   resumptions_    coroutines that wait in the queue, or in that of a gate in front: what a halted runtime still runs
+//   spare_turn_     a turn that no queue has memory for, or that goes on in a halted runtime, is this one; under spare_mutex_
 //
 // Invariants
-//   I1  an entry leaves the queue once: by a turn, a shutdown's flush, a sweep (stale ones), or for want of memory.
-//   I2  while the queue holds something there is a turn, or a push is about to start one, or the runtime is halted, and its
-//       flush takes everything.
+//   I1  an entry leaves the queue once: by a turn, a shutdown's flush, or a sweep (stale ones).
+//   I2  while the queue holds something there is a turn, or a push is about to start one.
+//   I3  in a halted runtime turns take resumptions, and its flush takes everything else. Whoever of them finds the other's
+//       hands the turn on to him.
+//   I4  a turn that finds the spare one under way may end: that one has not looked at the queue yet.
 #pragma once
 
 #include "core.hpp"
@@ -26,6 +30,7 @@
 #include "turnstile.hpp"
 
 #include <weir/detail/gate.hpp>
+#include <weir/detail/resumption.hpp>
 
 #include <optional>
 
@@ -34,6 +39,11 @@ inline namespace v0 {
 namespace detail {
 
 class gate_state;
+
+// A turn of a gate where an entry is wanted: in front of another gate, or past the queues.
+struct turn_entry : gate_entry {
+  gate_state* of = nullptr;
+};
 
 // A turn's place in a gate, on the stack of its worker; and what its task sleeps for, while that is something of the same gate.
 struct held_place {
@@ -58,10 +68,12 @@ class gate_state final : public gate, public dependant {
   bool has_room() const noexcept { return room_.has_value(); }
 
   // ---- the queue ----
-  bool push(gate_entry* const* all, std::size_t n) noexcept;  // false: no memory, nothing was queued
+  void push(gate_entry* const* all, std::size_t n) noexcept;
+  void push_resumption(resume_point& p) noexcept;
   bool take_unstarted(job& j) noexcept override;  // its place in the rooms is given back
-  bool next_in_turn(job& j) noexcept;    // the same, by who has taken the turn out of its queue; false: the turn is over
-  void fail_all(errc e) noexcept;
+  void flushed() noexcept;  // a turn, taken out of its queue, behind which nothing unstarted was found
+  void hand_on() noexcept;  // a turn goes to a queue
+  void spare_turn_taken() noexcept;
   void run_turn(worker& w) noexcept;
   void sweep() noexcept;
   void note_stale(std::int64_t n) noexcept { stale_.fetch_add(n, relaxed); }
@@ -81,11 +93,10 @@ class gate_state final : public gate, public dependant {
   ~gate_state() override;
   outcome enter_room(const task_options* o, patience p, std::size_t n, admission& a) noexcept;
   bool drop_oldest() noexcept;
-  bool post_turn() noexcept;
-  bool unstarted(gate_entry* e, job& j) noexcept;
-  bool hand_on(bool& over) noexcept;
-  bool without_memory(unsigned turns, gate_entry* const* all, std::size_t n) noexcept;
   void end_unstarted(job& j, errc e) noexcept;
+  void use_spare_turn() noexcept;
+  static bool goes_on(const gate_entry& e) noexcept;
+  void count_resumption(std::int64_t more) noexcept;
 
   alignas(cache_line) turnstile<os_atomics, gate_entry> queue_;
   atomic<std::int64_t> stale_{0}, sweep_at_{0};
@@ -93,6 +104,10 @@ class gate_state final : public gate, public dependant {
   held_place* waits_ = nullptr;
   unsigned waiting_ = 0;
   std::optional<room<os_atomics>> room_;
+  atomic<std::int64_t> resumptions_{0};
+  mutex spare_mutex_;
+  turn_entry spare_turn_;
+  bool spare_turn_out_ = false;
 };
 
 inline gate_state& state_of(gate& g) noexcept { return static_cast<gate_state&>(g); }
@@ -107,7 +122,7 @@ on_full policy_of(const core& c, const gate* via) noexcept;
 
 bool is_turn(const job& j) noexcept;
 gate_state& gate_of_turn(const job& j) noexcept;
-void end_turn(job& j) noexcept;  // taken out of a queue by a shutdown, after next_in_turn() said that it is over
+void end_turn(job& j) noexcept;  // taken out of a queue by a shutdown, as was what waits behind it; kept, if it has resumptions
 
 // While it lives, the worker sleeps until over(what), which is about something that goes through `via`.
 class gated_wait {

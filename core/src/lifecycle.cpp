@@ -129,9 +129,10 @@ void core::request_stop() noexcept {
 void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept {
   const auto deal_with = [&](auto& again, job& j) -> void {
     if (is_sweep_marker(j)) return;
-    if (is_turn(j)) {  // it may be the last that holds its gate, so it ends when nothing waits there: what comes after that has a new one
-      for (job behind; gate_of_turn(j).next_in_turn(behind);) again(again, behind);
-      return end_turn(j);
+    if (is_resumption(j)) return keep(*static_cast<gate_entry*>(j.pointer()));
+    if (is_turn(j)) {  // it may be the last that holds its gate: what waits there is taken out first
+      for (job behind; gate_of_turn(j).take_unstarted(behind);) again(again, behind);
+      return end_turn(j);  // or keep it, for the resumptions that are left
     }
     const bool ticket = is_ticket(j);
     if (j.counted()) started_elsewhere.add();
@@ -156,7 +157,7 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
       for (job j; d.take_unstarted(j); more = true) deal_with(deal_with, j);
     });
     time.take_tickets([&](timer_entry& e) {
-      if (due::kind_of(e) == due::retry) return node_drop_waiting(e);  // it was started, and ends with its last error
+      if (due::kind_of(e) != due::once && due::kind_of(e) != due::series) return node_drop_waiting(e);  // it was started
       job j = node_ticket(node_of(e), true);
       deal_with(deal_with, j);
     });

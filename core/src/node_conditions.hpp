@@ -10,6 +10,8 @@
 #include "stop_hub.hpp"
 #include "worker.hpp"
 
+#include <weir/detail/resumption.hpp>
+
 #include <exception>
 #include <optional>
 #include <stop_token>
@@ -38,6 +40,7 @@ struct node_conditions {
   std::uint32_t attempts = 0;  // retries: that have failed; the claimer's
   std::int16_t bound = -1;     // to this worker
   lane prio = lane::normal;    // of a task that comes back
+  resume_point* awaiter = nullptr;  // node_state::awaited
 };
 
 inline constexpr std::uintptr_t extra_hub = 1, extra_terms = 2, extra_kind = 3;

@@ -75,7 +75,7 @@ void observation::dropped(const char* name) noexcept {
 }
 
 bool observation::has_stalled(const observed_run& r, time_point now) const noexcept {
-  return watches() && now - r.info_.started >= stall_after_;
+  return watches() && now - r.since_ >= stall_after_;
 }
 
 time_point observation::look_for_stalls() noexcept {
@@ -88,7 +88,7 @@ time_point observation::look_for_stalls() noexcept {
       observed_run* const run = entry_of(e).run;
       if (run == nullptr || entry_of(e).stolen != nullptr || run->told_) return;
       if (!has_stalled(*run, now)) {
-        next = std::min(next, run->info_.started + stall_after_);
+        next = std::min(next, run->since_ + stall_after_);
       } else if (n == std::size(found)) {
         next = now;
       } else {
@@ -110,19 +110,35 @@ time_point observation::look_for_stalls() noexcept {
 // ---- a run ----
 
 observed_run::observed_run(core& c, const task_record& r, const task_node* n) noexcept
-    : to_(*c.seen), info_(describe(c, r)), node_(n), outer_(this_run) {
-  info_.started = clock_type::now();
+    : to_(*c.seen), info_(describe(c, r)), since_(clock_type::now()), node_(n), outer_(this_run) {
+  info_.started = since_;
   this_run = this;
 }
 
-void observed_run::begin() noexcept {
+observer* observed_run::enter_context() noexcept {
   begun_ = true;
   observer* const o = to_.heard();
-  if (o == nullptr) return;
+  if (o == nullptr) return nullptr;
   saved_ = outer_ != nullptr || !own_thread();
   if (saved_) before_ = o->capture();
   o->restore(info_.captured);
-  o->on_start(info_);
+  return o;
+}
+void observed_run::leave_context(observer& o) noexcept {
+  o.restore(before_);
+  if (saved_) o.release(before_);
+}
+
+void observed_run::begin() noexcept {
+  if (observer* const o = enter_context(); o != nullptr) o->on_start(info_);
+}
+void observed_run::go_on(time_point started) noexcept {
+  info_.started = started;
+  enter_context();
+}
+void observed_run::suspend() noexcept {
+  ended_ = true;
+  if (observer* const o = to_.heard(); o != nullptr) leave_context(*o);
 }
 
 void observed_run::end(outcome with) noexcept {
@@ -135,12 +151,11 @@ void observed_run::end(outcome with) noexcept {
     return o->on_discard(never, told(with));
   }
   o->on_end(info_, told(with));
-  o->restore(before_);
-  if (saved_) o->release(before_);
+  leave_context(*o);
 }
 
 void observed_run::watch() noexcept {
-  if (to_.watches()) to_.core_.time.watch_stalls(info_.started + to_.stall_after_);
+  if (to_.watches()) to_.core_.time.watch_stalls(since_ + to_.stall_after_);
 }
 
 borrowed_run::borrowed_run(observed_run* r) noexcept : run_(r), outer_(this_run) {

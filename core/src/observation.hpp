@@ -63,6 +63,8 @@ class observed_run {
   observed_run& operator=(const observed_run&) = delete;
 
   void begin() noexcept;         // right before the body
+  void go_on(time_point started) noexcept;  // instead of begin(): a coroutine that has started then
+  void suspend() noexcept;                  // instead of end(): it goes on elsewhere
   void end(outcome o) noexcept;  // right after it; without begin() it never runs. Only the first call counts
   void watch() noexcept;         // it can be found among what its thread runs: somebody looks whether it stalls
 
@@ -74,8 +76,12 @@ class observed_run {
   friend void observe_begin(const task_node& n, bool begins) noexcept;
   friend void observe_end(const task_node& n, outcome o) noexcept;
 
+  observer* enter_context() noexcept;  // null: nobody hears of it
+  void leave_context(observer& o) noexcept;
+
   observation& to_;
   task_info info_;
+  const time_point since_;  // when it was put on this stack
   const task_node* const node_;
   observed_run* const outer_;
   void* before_ = nullptr;  // the context to go back to

@@ -15,12 +15,14 @@ using running_nodes = running_list<os_atomics, task_node>;
 
 class observed_run;  // observation.hpp
 struct fork_job;
+struct coroutine_segment;  // coroutine.hpp
 
 // What a thread is inside of: tasks that have a node, those that are observed, and forks of either that were taken from another worker.
 struct running_entry : running_nodes::entry {
   std::uint32_t forks_from = 0;      // where its own forks begin in the deque of its worker
   const fork_job* stolen = nullptr;  // that fork, of a task that runs elsewhere and waits for it
   observed_run* run = nullptr;       // null: nobody observes it
+  const coroutine_segment* segment = nullptr;  // of a coroutine
 };
 inline running_entry& entry_of(running_nodes::entry& e) noexcept { return static_cast<running_entry&>(e); }
 inline const running_entry& entry_of(const running_nodes::entry& e) noexcept { return static_cast<const running_entry&>(e); }

@@ -59,6 +59,16 @@ void page_source::free_large(header* h) noexcept {
   s.resource_->deallocate(h, h->bytes, page_size);
 }
 
+void* page_source::plain(std::size_t size, std::size_t align) {
+  const std::lock_guard lock(mutex_);
+  return resource_->allocate(size, align);
+}
+
+void page_source::free_plain(void* p, std::size_t size, std::size_t align) noexcept {
+  const std::lock_guard lock(mutex_);
+  resource_->deallocate(p, size, align);
+}
+
 // What others have freed first, then the current page, then a new one.
 void slab_heap::refill(bin& b, std::size_t c) {
   if (auto* freed = b.remote.take_all(); freed != nullptr) {

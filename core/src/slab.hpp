@@ -38,6 +38,9 @@ class page_source {
   header* page(slab_heap& heap, std::size_t block);  // throws std::bad_alloc
   void* large(std::size_t size, std::size_t align);  // throws std::bad_alloc
   static void free_large(header* h) noexcept;
+  // Without a header: for what knows its size.
+  void* plain(std::size_t size, std::size_t align);  // throws std::bad_alloc
+  void free_plain(void* p, std::size_t size, std::size_t align) noexcept;
   static header* header_of(const void* p) noexcept {
     return reinterpret_cast<header*>(reinterpret_cast<std::uintptr_t>(p) & ~(std::uintptr_t{page_size} - 1));
   }

@@ -353,6 +353,36 @@ bool core::post_while_held(const job& j, lane prio, int target) noexcept {
   return true;
 }
 
+void core::keep(gate_entry& e) noexcept {
+  struct hold {  // whoever takes it may destroy the runtime before the look at the end
+    core& c;
+    ~hold() { c.release_ref(); }
+  } const until_the_end{*this};
+  acquire_ref();
+  kept_mark_.expect(1);
+  {
+    const std::lock_guard lock(kept_mutex_);
+    e.next.store(nullptr, relaxed);
+    if (last_kept_ != nullptr) last_kept_->next.store(&e, relaxed);
+    else first_kept_ = &e;
+    last_kept_ = &e;
+  }
+  kept_mark_.arrived();
+  if (idle.published() != 0 && idle.should_wake()) wake_one();  // never left to a watcher
+}
+
+gate_entry* core::take_kept() noexcept {
+  gate_entry* e;
+  {
+    const std::lock_guard lock(kept_mutex_);
+    e = first_kept_;
+    if (e != nullptr && (first_kept_ = e->next.load(relaxed)) == nullptr) last_kept_ = nullptr;
+  }
+  if (e != nullptr) kept_mark_.gone();
+  else kept_mark_.settle();
+  return e;
+}
+
 // After something was queued that a shutdown's last look may have missed.
 void core::look_late() noexcept {
   const auto has_stopped = [this] { return stopped(); };

@@ -2,6 +2,7 @@
 // sleep: group_counter.hpp; the lock-free part of a child's life, its claim: task_state.hpp.
 #include <weir/task_group.hpp>
 
+#include "coroutine.hpp"
 #include "group_counter.hpp"
 #include "siblings.hpp"
 #include "task_state.hpp"
@@ -45,7 +46,19 @@ class group_state {
     void operator()() const noexcept;
   };
   std::optional<std::stop_callback<on_parent_stop>> on_parent;
+  resume_point* awaiter = nullptr;  // a coroutine that goes on when all have ended
 };
+
+struct awaited_group {
+  static awaiting await(task_group& g, resume_point& p) noexcept {
+    if (g.core_ == nullptr || g.core_->dead()) return awaiting::stopped;
+    const std::lock_guard lock(g.state_->mutex);
+    if (g.state_->children.alive() == 0) return awaiting::over;
+    g.state_->awaiter = &p;
+    return awaiting::suspended;
+  }
+};
+awaiting group_await(task_group& g, resume_point& p) noexcept { return awaited_group::await(g, p); }
 
 namespace {
 
@@ -93,6 +106,7 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
   std::shared_ptr<group_state> keep;  // of the last one: until the lock is free
   child_node* next = nullptr;
   bool cancel = false;
+  resume_point* awaiter = nullptr;
   {
     group_state& g = *n.group;
     const std::lock_guard lock(g.mutex);
@@ -104,14 +118,21 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
     next = g.unbegun.leave();
     if (next != nullptr) g.children.startable();
     if (cancel) keep = g.self_while_alive;  // it counts as running until the others are told
-    else if (g.children.ended()) keep = std::move(g.self_while_alive);
+    else if (g.children.ended()) {
+      keep = std::move(g.self_while_alive);
+      awaiter = std::exchange(g.awaiter, nullptr);
+    }
   }
   post_admitted(next);
   if (cancel) {
     cancel_group(*keep);
     const std::lock_guard lock(keep->mutex);
-    if (keep->children.ended()) keep->self_while_alive.reset();
+    if (keep->children.ended()) {
+      keep->self_while_alive.reset();
+      awaiter = std::exchange(keep->awaiter, nullptr);
+    }
   }
+  if (awaiter != nullptr) resume_later(*awaiter);
   node_release(n);  // the reference of its life; whoever runs or fails it holds another
 }
 

@@ -3,6 +3,7 @@
 // Edges
 //   The phase and the references: see task_state.hpp.
 //   What gives a node its conditions, and those their stop source: see set_once.hpp.
+#include "coroutine.hpp"
 #include "gate_state.hpp"
 #include "node_conditions.hpp"
 #include "queue_time.hpp"
@@ -56,7 +57,9 @@ void note_stale(task_node& n, std::int64_t more) noexcept {
 
 // After result or error are stored. Frees the waiters; the last use of the node but for the ticket's reference.
 void finish(task_node& n) noexcept {
-  if (states::finish(n.state))
+  const std::uint32_t before = states::finish(n.state);
+  if ((before & awaited) != 0) resume_later(*conditions_or_null(n)->awaiter);
+  if ((before & detached) != 0)
     if (std::exception_ptr e = n.ops->unread(n); e) report_unhandled(node_owner(n), std::move(e), node_name(n));
 }
 
@@ -141,9 +144,17 @@ WEIR_NOINLINE outcome run_observed(task_node& n, std::uint32_t flags) noexcept {
   return o;
 }
 
+// Shown and told of each time that it goes on: see coroutine.cpp.
+WEIR_NOINLINE outcome run_coroutine(task_node& n) noexcept {
+  const outcome o = n.ops->run(n);
+  if (is_end(o)) node_after_run(n);
+  return o;
+}
+
 // Runs a claimed task on the current thread; the outcome is the caller's to count.
 outcome run_claimed(task_node& n) noexcept {
   const std::uint32_t flags = n.state.load(relaxed);
+  if ((flags & suspends) != 0) [[unlikely]] return run_coroutine(n);
   const outcome o = (flags & observed) != 0 ? run_observed(n, flags) : run_here(n, flags, nullptr);
   if (o == outcome_again) return node_wait_again(n);
   node_after_run(n);
@@ -240,7 +251,7 @@ WEIR_NOINLINE void take_options(task_node& n, core& c, std::uint32_t flags, cons
     }
   }
   const bool undated = o.deadline != time_point::max() && (flags & dated) == 0;
-  const bool aside = (flags & retries) != 0 && o.prio != lane::normal;  // where its tickets go
+  const bool aside = (flags & (retries | suspends)) != 0 && o.prio != lane::normal;  // where it goes when it comes back
   if (!undated && !aside && o.name == nullptr && o.worker < 0) return;
   node_conditions& k = node_conditions_of(n);
   if (undated) k.deadline = o.deadline;
@@ -292,7 +303,7 @@ void node_after_run(task_node& n) noexcept {
       if (series_goes_on(n)) return;  // it is somebody else's now
       n.ops->fail(n, errc::cancelled);
     }
-    if ((flags & observed) != 0) observe_over(n);
+    if ((flags & (observed | suspends)) == observed) observe_over(n);  // coroutine.cpp does it, when no stretch is left
   }
   finish(n);
 }
@@ -481,7 +492,8 @@ bool node_post(task_node& n, bool tried, lane prio, int target) noexcept {
   if (flags == 0) [[likely]] return node_owner(n)->post(node_ticket(n, tried), prio, target);
   if ((flags & gated) == 0) return node_owner(n)->post(node_ticket_with_time(n, tried, queue_clock_now()), prio, target);
   if ((flags & clocked) != 0) node_put_time(ticket_of(n));
-  return gate_post(*ticket_of(n).via, ticket_of(n)) == outcome_ok;
+  gate_post(*ticket_of(n).via, ticket_of(n));
+  return true;
 }
 
 }  // namespace detail

@@ -1,8 +1,8 @@
 // The words of a task that somebody can wait for: its phase, who holds it. Layer 1.
 //
 // State
-//   state   phase: queued → claimed → done, and waited, detached, counted, in_place (task_node.hpp); back from claimed to
-//           queued when a task is to run again
+//   state   phase: queued → claimed → done, and waited, awaited, detached, counted, in_place (task_node.hpp); back from claimed
+//           to queued when a task is to run again
 //   refs    holders: the ticket in the queue, the handle or group, whoever borrows it (references.hpp)
 //
 // Invariants
@@ -18,10 +18,12 @@
 //            callable is visible, for the next claimer takes that lock after his claim, or has got the ticket out of the wheel
 //            from somebody who has. So a waiter that claims without the lock asks for `in_place`, which is gone by then;
 //            and if he has tried the task in place, its first ticket still lies in a queue, and is told by `again` that it is stale.
-//   [done]   finish's fetch_or → the acquire loads of is_done, sleep and detach: the result is visible.
+//   [done]   finish's fetch_or → the acquire loads of is_done, sleep and detach, await's fetch_or: the result is visible.
+//   [await]  await's fetch_or → finish's fetch_or: where the coroutine goes on is visible to whoever ends the task.
 //
 // Liveness of the wait: the waiter sets `waited` in the word that it sleeps on, so either finish's fetch_or sees the bit
-// and wakes, or the futex sees a changed word and does not sleep.
+// and wakes, or the futex sees a changed word and does not sleep. A coroutine that waits has set `awaited` in one step with its
+// look at the phase: either it goes on by itself, or finish sees the bit, and its caller posts it.
 #pragma once
 
 #include "futex.hpp"
@@ -59,11 +61,17 @@ struct task_state {
     return true;
   }
 
-  /// After the result is stored. True: the handle is gone, and the caller reports what nobody will read.
-  static bool finish(word& w) noexcept {
-    const std::uint32_t before = w.fetch_or(node_state::done, release);  // [done] → waiters, detach
+  /// After the result is stored. The bits before: with `detached` the handle is gone, and the caller reports what nobody will
+  /// read; with `awaited` he posts the coroutine that waits.
+  static std::uint32_t finish(word& w) noexcept {
+    const std::uint32_t before = w.fetch_or(node_state::done, acq_rel);  // [done] → waiters, detach; [await] ← await
     if ((before & node_state::waited) != 0) A::wake(&w, 1 << 30);
-    return (before & node_state::detached) != 0;
+    return before;
+  }
+
+  /// A coroutine waits; where it goes on has been stored. False: the task has ended before, and nobody will post it.
+  static bool await(word& w) noexcept {
+    return (w.fetch_or(node_state::awaited, acq_rel) & node_state::phase) != node_state::done;  // [await] → finish; [done] ← finish
   }
 
   /// The handle goes. True: the task had ended before, and the caller reports what nobody has read.

@@ -1,4 +1,5 @@
 // Waiting for a task, and what the calling thread is inside of. Layer 6. The sleep and the end: task_state.hpp.
+#include "coroutine.hpp"
 #include "gate_state.hpp"
 #include "node_conditions.hpp"
 #include "task_state.hpp"
@@ -43,7 +44,7 @@ outcome node_wait(task_node& n, time_point until) noexcept {
       if (r->node == &n) return outcome_of(errc::starved);  // a task that waits for itself
   // Bound to a worker that is in the middle of this very wait: it could never start.
   if (w != nullptr && &w->owner == &c && node_bound(n) == static_cast<std::int32_t>(w->number) &&
-      states::is_unstarted(n.state))
+      (states::is_unstarted(n.state) || (n.state.load(relaxed) & suspends) != 0))
     return outcome_of(errc::starved);
   std::optional<gated_wait> in_gate;
   if (w != nullptr && &w->owner == &c && is_gated(n)) {
@@ -87,7 +88,10 @@ outcome node_wait(task_node& n, time_point until) noexcept {
 
 std::stop_token current_token() noexcept {
   if (runner* const here = current_runner(); here != nullptr)
-    if (const running_nodes::entry* const n = here->running.top(); n != nullptr && n->node != nullptr) return node_token(*n->node);
+    if (const running_nodes::entry* const n = here->running.top(); n != nullptr && n->node != nullptr) {
+      const coroutine_segment* const s = entry_of(*n).segment;
+      return s != nullptr ? segment_token(*s) : node_token(*n->node);
+    }
   if (worker* const w = worker::current(); w != nullptr) return w->owner.stop_all.get_token();
   return this_caller.owner != nullptr ? this_caller.owner->stop_all.get_token() : std::stop_token();
 }

@@ -94,10 +94,11 @@ bool timekeeper::do_due(std::unique_lock<mutex>& lock) noexcept {
     any = true;
     took_out(*e);
     if (due::kind_of(*e) == due::deadline) late_.add();
-    task_node& n = node_of(*e);
     const std::uint8_t kind = due::kind_of(*e);
     lock.unlock();
-    node_due(core_, n, kind);
+    if (kind == due::sleep) sleep_ends(*e, errc{});
+    else if (kind == due::alarm) alarm_rings(*e);
+    else node_due(core_, node_of(*e), kind);
     lock.lock();
   }
   if (!any) return false;
@@ -237,7 +238,7 @@ timer_batch timekeeper::take_some(unsigned& list) noexcept {
   const std::lock_guard lock(mutex_);
   if (wheel_ == nullptr) return list = timer_wheel::list_count, b;
   const auto wanted = [this](const timer_entry& e) {
-    if (!due::is_ticket(due::kind_of(e))) return false;
+    if (!due::is_ended_by_shutdown(due::kind_of(e))) return false;
     took_out(e);
     return true;
   };

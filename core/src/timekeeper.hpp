@@ -15,7 +15,7 @@
 //
 // Invariants (all state is under mutex_)
 //   I1  while the thread sleeps nothing is due before sleeps_to_, or word_ has changed since it looked.
-//   I2  once closed_ no ticket comes in; once leaving_ nothing does, and no thread is started.
+//   I2  once closed_ no ticket and no sleeper comes in; once leaving_ nothing does, and no thread is started.
 #pragma once
 
 #include "counter.hpp"
@@ -37,10 +37,12 @@ namespace detail {
 
 class core;
 
-// What is to be done when its time comes. Up to `retry` they are tickets; the others watch a task, with a reference of their own.
+// What is to be done when its time comes. Up to `retry` they are tickets; `sleep` is a coroutine that goes on; the others watch a
+// task, or a part of a coroutine (alarm), with a reference of their own. Up to `sleep` a shutdown ends them.
 namespace due {
-inline constexpr std::uint8_t once = 1, series = 2, retry = 3, start_by = 4, deadline = 5;
+inline constexpr std::uint8_t once = 1, series = 2, retry = 3, sleep = 4, start_by = 5, deadline = 6, alarm = 7;
 constexpr bool is_ticket(std::uint8_t kind) noexcept { return kind <= retry; }
+constexpr bool is_ended_by_shutdown(std::uint8_t kind) noexcept { return kind <= sleep; }
 inline std::uint8_t kind_of(const timer_entry& e) noexcept { return e.kind() & static_cast<std::uint8_t>(before_ticket - 1); }
 }  // namespace due
 
@@ -61,13 +63,13 @@ class timekeeper {
   /// no_thread: `error` says why there is none, or no memory for the wheel.
   answer admit(bool series, int& error) noexcept;
   void unadmit(bool series) noexcept;
-  /// False: closed (tickets), or no thread, or ready(), asked under the lock, said no. Until ready() has said yes the entry
+  /// False: closed (tickets and sleepers), or no thread, or ready(), asked under the lock, said no. Until ready() has said yes the entry
   /// may be somebody else's.
   template <class Ready>
   bool put(timer_entry& e, std::uint8_t kind, Ready ready) noexcept {
     {
       const std::lock_guard lock(mutex_);
-      if (leaving_ || (closed_ && due::is_ticket(kind))) return false;
+      if (leaving_ || (closed_ && due::is_ended_by_shutdown(kind))) return false;
       if ((!started_.load(relaxed) && start() != 0) || !ready()) return false;
       if (!insert(e)) return true;
     }
@@ -89,7 +91,7 @@ class timekeeper {
   std::uint64_t random(std::uint64_t most) noexcept;
 
   // ---- life ----
-  void close() noexcept;         // no more tickets; what is due already has been taken out when this returns
+  void close() noexcept;         // no more tickets and sleepers; what is due already has been taken out when this returns
   template <class F>
   void take_tickets(F f) noexcept {  // f(entry) for each, outside of the lock; after close()
     for (unsigned list = 0; list != timer_wheel::list_count;) {
@@ -145,8 +147,10 @@ class timekeeper {
 /// The core whose timekeeper the calling thread is, or null.
 extern constinit thread_local const core* this_keeper __attribute__((tls_model("initial-exec")));
 
-/// Its time has come: what that means is said by the kind that the entry had (timer.cpp).
+/// Its time has come: what that means is said by the kind that the entry had (timer.cpp; coroutine.cpp for those without a node).
 void node_due(core& c, task_node& n, std::uint8_t kind) noexcept;
+void sleep_ends(timer_entry& e, errc why) noexcept;  // errc{}: its time has come
+void alarm_rings(timer_entry& e) noexcept;
 
 }  // namespace detail
 }  // namespace v0

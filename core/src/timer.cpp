@@ -140,6 +140,7 @@ void node_due(core& c, task_node& n, std::uint8_t kind) noexcept {
 }
 
 void node_drop_waiting(timer_entry& e) noexcept {
+  if (due::kind_of(e) == due::sleep) return sleep_ends(e, errc::stopped);
   const bool retry = due::kind_of(e) == due::retry;
   job ticket = node_ticket(node_of(e), true);
   ticket.ops().drop(ticket, retry ? errc::failed : errc::cancelled);  // a retry: with its last error

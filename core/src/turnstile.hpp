@@ -12,8 +12,7 @@
 //
 // Invariants
 //   I1  an entry leaves the list once, under the lock.
-//   I2  while inbox or list hold something there is a turn, or a push is about to start one. A turn ends in the step that finds
-//       nothing left: whoever has got it, if it is a shutdown, ends it by next(), too.
+//   I2  while inbox or list hold something there is a turn, or a push is about to start one.
 //   I3  at most `most` turns. hungry ⇔ turns_ < most, but for the moment between a push that took it away and its launch().
 //   I4  an entry that comes while a turn more could run gets one: launch() counts entries, not pushes, and when it sets
 //       hungry again, it looks whether something came that found it missing.
@@ -56,45 +55,30 @@ class turnstile {
     return over();
   }
 
-  // ---- who shuts down, or has no memory ----
+  // ---- who shuts down, or takes not everything ----
 
-  /// The oldest entry, or null. No turn begins or ends. A turn that is under way finds the rest, or nothing, and ends by itself.
-  Entry* take() noexcept {
-    const std::lock_guard lock(mutex_);
-    if (first_ == nullptr) collect();
-    return first_ != nullptr ? pop() : nullptr;
-  }
-  /// The oldest entry that is wanted, or null. No turn begins or ends. O(those before it).
+  /// The oldest entry that `wanted` says, or null. No turn begins or ends.
   template <class Wanted>
-  Entry* take_first(Wanted&& wanted) noexcept {
+  Entry* take_if(Wanted&& wanted) noexcept {
     const std::lock_guard lock(mutex_);
     collect();
-    Entry* previous = nullptr;
-    for (Entry* e = first_; e != nullptr; previous = e, e = e->next.load(relaxed)) {
+    Entry* before = nullptr;
+    for (Entry* e = first_; e != nullptr; before = e, e = e->next.load(relaxed)) {
       if (!wanted(*e)) continue;
-      if (previous == nullptr) return pop();
       Entry* const after = e->next.load(relaxed);
-      previous->next.store(after, relaxed);
-      if (after == nullptr) last_ = previous;
+      if (before != nullptr) before->next.store(after, relaxed);
+      else first_ = after;
+      if (last_ == e) last_ = before;
       --size_;
       return e;
     }
     return nullptr;
   }
-  /// So many turns that push() asked for could not be started. True: others are about. False: there are none, and all entries
-  /// are the caller's, linked behind `rest`.
-  bool not_started(unsigned turns, Entry*& rest) noexcept {
+  /// A turn is over though something may be left: another one has it.
+  void end_turn() noexcept {
     const std::lock_guard lock(mutex_);
-    if (most_ > 1) {
-      turns_ -= turns;
-      if (turns_ != 0) return inbox_.ask(), true;
-    }
-    do collect();
-    while (!inbox_.rest());
-    rest = first_;
-    first_ = last_ = nullptr;
-    size_ = 0;
-    return false;
+    --turns_;
+    inbox_.ask();
   }
 
   /// Takes out whatever `unwanted` says, linked; `left` so many stay.

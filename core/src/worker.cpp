@@ -69,6 +69,7 @@ void worker::main(int cpu) noexcept {
   if (owner.opts.on_thread_stop != nullptr) owner.opts.on_thread_stop(static_cast<int>(number));
   forget_recent();
   heap.abandon();
+  owner.drop_refs(std::exchange(frame_refs, 0));
   this_worker = nullptr;
   owner.worker_left();
 }
@@ -87,6 +88,7 @@ void worker::loop() noexcept {
     if (bits != 0) [[unlikely]] {
       if ((bits & attention::paused) != 0) {
         if (hoards()) hand_claimed_back();  // for flush()
+        if (owner.halted() && take_kept(false)) continue;
         search();
         continue;
       }
@@ -127,7 +129,8 @@ bool worker::attend(std::uint32_t bits, bool searching) noexcept {
       return true;
     }
   }
-  return (bits & attention::mail) != 0 && take_mail(searching);
+  if ((bits & attention::mail) != 0 && take_mail(searching)) return true;
+  return (bits & attention::kept) != 0 && take_kept(searching);
 }
 
 // Its caller may go on, and the record with it, as soon as it is told that this has ended.
@@ -150,6 +153,15 @@ bool worker::take_mail(bool searching) noexcept {
   if (!mail.take(j)) return owner.letters_.settle(), false;
   owner.letters_.gone();
   if (searching) leave_search();
+  run(j);
+  return true;
+}
+
+bool worker::take_kept(bool searching) noexcept {
+  gate_entry* const e = owner.take_kept();
+  if (e == nullptr) return false;
+  if (searching) leave_search();
+  job j = e->as_job();
   run(j);
   return true;
 }
@@ -304,8 +316,8 @@ bool worker::resumed() const noexcept { return !claimed.owner_empty() && (owner.
 bool worker::has_work(bool forks_too) const noexcept {
   const std::uint32_t bits = owner.attention_bits();
   if ((bits & attention::stop) != 0) return true;
-  if ((bits & attention::paused) != 0) return hoards() || owner.has_leftovers();
-  if (mail.any() || !owner.queues_empty()) return true;
+  if ((bits & attention::paused) != 0) return hoards() || owner.has_leftovers() || (owner.halted() && owner.any_kept());
+  if (mail.any() || !owner.queues_empty() || owner.any_kept()) return true;
   const std::uint64_t now = ticks();
   for (unsigned i = 0, e = owner.slot_count(); i < e; ++i) {
     const worker& v = *owner.slot(i);
@@ -425,14 +437,14 @@ void worker::search() noexcept {
       const std::uint32_t bits = owner.attention_bits();
       if ((bits & attention::stop) != 0 || on_duty.now() != on_duty.on) return leave_search();
       if ((bits & attention::paused) != 0) {
-        if (hoards()) return leave_search();  // loop() hands them back
+        if (hoards() || (owner.halted() && owner.any_kept())) return leave_search();  // loop() deals with them
         if (owner.has_leftovers()) owner.stop_leftovers();
         break;
       }
       if (!claimed.owner_empty()) return leave_search();  // a pause came between the claim and the start
       const std::uint64_t now = ticks();
       if (incumbent) note_look(now);
-      if ((bits & (attention::entries | attention::mail)) != 0 && attend(bits, true)) return;
+      if ((bits & (attention::entries | attention::mail | attention::kept)) != 0 && attend(bits, true)) return;
       if (n == 0 || !owner.lanes[static_cast<std::size_t>(lane::normal)].empty() || !owner.local.empty() ||
           (bits & attention::side_lanes) != 0) {
         if (claim()) {

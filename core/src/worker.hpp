@@ -19,6 +19,7 @@ inline namespace v0 {
 namespace detail {
 
 struct held_place;  // gate_state.hpp
+struct coroutine_segment;  // coroutine.hpp
 
 class worker final : public worker_base, public runner {
  public:
@@ -67,6 +68,7 @@ class worker final : public worker_base, public runner {
 
   outcome admit_children(std::size_t n) noexcept;
   bool take_mail(bool searching) noexcept;
+  bool take_kept(bool searching) noexcept;
 
   void count_start() noexcept { started_outside.add(); }
   void count_end(outcome o) noexcept { ended[o].add(); }
@@ -84,6 +86,8 @@ class worker final : public worker_base, public runner {
   stop_hub* recent_hub = nullptr;
   retry_terms* recent_terms = nullptr;
   held_place* places = nullptr;  // in strands and limits: whose turns it is in
+  coroutine_segment* segment = nullptr;  // of the coroutine that it runs
+  std::uint64_t frame_refs = 0;          // holds on the core that are not a frame's yet
   pthread_t thread{};
   bool has_thread = false;                // under spare_mutex_: a thread that nobody has joined yet
   atomic<std::uint64_t> looked{0};        // ticks: its last look at the queues, while it drains

@@ -11,6 +11,7 @@ class result_stream;
 namespace detail {
 class owned_gate;
 struct timer_access;
+struct coroutine_access;
 }
 
 /// Two words, non-owning: it must not outlive what it refers to, be that a runtime, a limited or a strand. A
@@ -73,6 +74,7 @@ class executor_ref {
   template <class T>
   friend class result_stream;
   friend struct detail::timer_access;
+  friend struct detail::coroutine_access;
   friend WEIR_API executor_ref here() noexcept;
   explicit executor_ref(detail::core* c) noexcept : core_(c), gate_(nullptr) {}
 

@@ -9,6 +9,7 @@ inline namespace v0 {
 class runtime;
 namespace detail {
 struct spawn_access;
+struct coroutine_access;
 }
 
 /// Reads the result of one task, once. Move-only; the destructor never blocks: it detaches, and an error that nobody
@@ -74,6 +75,7 @@ class [[nodiscard]] join_handle {
  private:
   friend class runtime;
   friend struct detail::spawn_access;
+  friend struct detail::coroutine_access;
   using take_fn = result<T> (*)(detail::task_node&);
   join_handle(detail::task_node* n, take_fn t) noexcept : node_(n), take_(t) {}
   explicit join_handle(weir::error e) noexcept : early_(e.code), cause_(std::move(e.cause)) {}

@@ -88,7 +88,8 @@ struct task_info {
 /// before on_start and the body, on the thread that runs it, also for each retry and each occurrence, and for a fork that
 /// another worker has taken. After on_end, restore() puts back what was there before: null on a thread of the runtime that
 /// was in no task; inside another task, or on a caller of caller_runs, what capture() gives just before. So a context never
-/// leaks to what runs next. release() tells when a word is not used any more: once for each that capture() gave.
+/// leaks to what runs next. A coroutine starts and ends once; each time that it goes on its word is restored, and put back as after an end
+/// when it is suspended. release() tells when a word is not used any more: once for each that capture() gave.
 ///
 /// Cost. Without one, and without stall_after, nothing. With one, each task is a node: two clocks, a shared counter, a block
 /// of 40 bytes more, or of some 90 for a plain submit, and these calls; a fork that is not taken pays nothing.
@@ -101,12 +102,13 @@ struct observer {
   /// An accepted task that will not run (again), before its callable is destroyed or handed out: cancelled, expired, dropped,
   /// stopped; failed: no memory for its ticket, or a retry that a shutdown cuts short.
   virtual void on_discard(const task_info&, errc) noexcept {}
-  /// A task runs for longer than options::stall_after: once, on the thread that tells the time. It may have ended meanwhile.
+  /// A task runs for longer than options::stall_after: once, on the thread that tells the time. It may have ended meanwhile. Of a
+  /// coroutine each stretch between two suspensions counts by itself.
   virtual void on_stall(const task_info&) noexcept {}
   virtual void on_park(int) noexcept {}                ///< a worker goes to sleep: its slot
   virtual void* capture() noexcept { return nullptr; }  ///< the context of the calling thread, as a word
   virtual void restore(void*) noexcept {}              ///< makes it the calling thread's context; null: none
-  virtual void release(void*) noexcept {}              ///< on any thread, before the task is counted as ended; null, too
+  virtual void release(void*) noexcept {}              ///< on any thread, before the task is counted as ended (a coroutine: perhaps just after); null, too
 };
 
 struct options {

@@ -20,6 +20,8 @@ struct group_options {
 namespace detail {
 
 class group_state;
+struct resume_point;
+struct awaited_group;
 
 struct group_node : child_node {
   group_state* group;
@@ -130,6 +132,7 @@ class task_group {
   WEIR_API std::span<const error> errors() const noexcept;
 
  private:
+  friend struct detail::awaited_group;
   template <class F>
   bool add(F&& f, bool only_now) {
     using D = std::decay_t<F>;

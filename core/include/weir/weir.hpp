@@ -12,5 +12,6 @@
 #include <weir/runtime.hpp>
 #include <weir/sim.hpp>
 #include <weir/strand.hpp>
+#include <weir/task.hpp>
 #include <weir/task_group.hpp>
 #include <weir/timer.hpp>

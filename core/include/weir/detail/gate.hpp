@@ -30,8 +30,8 @@ WEIR_API void gate_release(gate& g) noexcept;
 WEIR_API outcome gate_admit(gate& g, const task_options* opts, patience p, admission& a, std::size_t n = 1) noexcept;
 WEIR_API outcome gate_push(gate& g, const admission& a, gate_entry* const* all, std::size_t n = 1) noexcept;
 WEIR_API void gate_unadmit(gate& g, const admission& a, std::size_t n = 1) noexcept;
-// The same for a task that was admitted before.
-WEIR_API outcome gate_post(gate& g, gate_entry& e) noexcept;
+// The same for a task that was admitted before; it needs no memory.
+WEIR_API void gate_post(gate& g, gate_entry& e) noexcept;
 
 }  // namespace detail
 }  // namespace v0

@@ -22,7 +22,7 @@ struct gate_entry {
   atomic<gate_entry*> next{nullptr};
   std::uintptr_t tagged_ops = 0;  // as in job
 
-  job as_job() noexcept { return {tagged_ops, {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this)), 0}}; }
+  job as_job() const noexcept { return {tagged_ops, {static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this)), 0}}; }
 };
 
 struct gate_ticket : gate_entry {

@@ -31,13 +31,14 @@ struct job_ops;
 struct task_record;  // task_node.hpp
 
 // How a job ended: 0 is ok, else an errc. `stale` is a queue ticket whose task somebody else had claimed; `again` a task that
-// has failed and will be tried again, so it has not ended. Neither is counted.
+// has failed and will be tried again, so it has not ended; `suspended` a coroutine that will go on. None of them is counted.
 using outcome = std::uint8_t;
 inline constexpr outcome outcome_ok = 0;
 inline constexpr outcome outcome_stale = 255;
 inline constexpr outcome outcome_turn = 254;  // of a strand or limit: it is no task, and counted itself so
 inline constexpr outcome outcome_again = 253;
-constexpr bool is_end(outcome o) noexcept { return o < outcome_again; }
+inline constexpr outcome outcome_suspended = 252;
+constexpr bool is_end(outcome o) noexcept { return o < outcome_suspended; }
 constexpr outcome outcome_of(errc e) noexcept { return static_cast<outcome>(e); }
 
 struct job {

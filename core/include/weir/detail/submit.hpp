@@ -83,10 +83,8 @@ status submit_gated(core* c, gate& g, F&& f, patience p, const task_options* opt
 }
 
 // references: 1 = the ticket alone (submit with conditions), 2 = a handle too. via: null, or a strand or limit.
-template <class R, class F>
+template <class R, class F, class Node = task_node_of<std::decay_t<F>, R>>
 result<task_node*> submit_node(core* c, gate* via, F&& f, patience p, const task_options* opts, std::uint32_t references) {
-  using D = std::decay_t<F>;
-  using node = task_node_of<D, R>;
   static_assert(!std::is_reference_v<R>, "return a pointer or a std::reference_wrapper");
   if (via != nullptr && via->refusal != outcome_ok) return to_status(via->refusal).error();
   if (is_null_callable(f)) return errc::invalid;
@@ -95,13 +93,13 @@ result<task_node*> submit_node(core* c, gate* via, F&& f, patience p, const task
   admission a;
   const outcome admitted = via == nullptr ? admit(*c, opts, p, a) : gate_admit(*via, opts, p, a);
   if (admitted != outcome_ok) return to_status(admitted).error();
-  node* n = nullptr;
+  Node* n = nullptr;
   WEIR_TRY {
     const std::uint32_t flags = a.node_flags | node_state::of_tag(a.tag) | (references == 1 ? node_state::detached : 0) |
                                 (via != nullptr                              ? (a.room_held ? 0 : node_state::again)
                                  : opts != nullptr && opts->worker >= 0 ? 0
                                                                         : node_state::in_place);
-    n = node::make(*c, std::forward<F>(f), flags, references + 1, opts, via);
+    n = Node::make(*c, std::forward<F>(f), flags, references + 1, opts, via);
   }
   WEIR_CATCH_ALL {
     if (via == nullptr) unadmit(*c, a);
@@ -145,10 +143,10 @@ struct spawn_access {
     if (opts != nullptr && !says_something(*opts)) opts = nullptr;
     return handle_of<D, R>(submit_node<R>(c, via, std::forward<F>(f), patience::by_policy, opts, 2));
   }
-  template <class D, class R>
+  template <class D, class R, class Node = task_node_of<D, R>>
   static join_handle<R> handle_of(result<task_node*> n) {
     if (!n) return join_handle<R>(std::move(n).error());
-    return join_handle<R>(*n, [](task_node& t) -> result<R> { return std::move(task_node_of<D, R>::self(t).s.value); });
+    return join_handle<R>(*n, [](task_node& t) -> result<R> { return std::move(Node::self(t).s.value); });
   }
 };
 

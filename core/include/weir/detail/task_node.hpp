@@ -51,6 +51,8 @@ inline constexpr std::uint32_t beside = 131072; // in the blocking pool: only it
 inline constexpr std::uint32_t in_place = 262144;  // a waiter may claim it (not bound to a worker, strand or limit)
 inline constexpr std::uint32_t observed = 524288;  // a task_record lies before it
 inline constexpr std::uint32_t fronted = stoppable | timed | gated | observed;  // something does
+inline constexpr std::uint32_t suspends = 1048576; // a coroutine
+inline constexpr std::uint32_t awaited = 2097152; // a coroutine waits for it: among the conditions
 inline bool is_done(const atomic<std::uint32_t>& w) noexcept { return (w.load(acquire) & phase) == done; }  // [done] ← finish
 constexpr std::uint32_t of_tag(std::uintptr_t admission_tag) noexcept { return static_cast<std::uint32_t>(admission_tag) * counted; }
 static_assert(of_tag(3) == (counted | clocked));
