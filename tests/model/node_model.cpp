@@ -34,7 +34,7 @@ struct node_test : model::test<Self, Threads> {
     MODEL_CHECK(n->callable.get() == 7);
     n->callable.set(0);
     n->result.set(result);
-    if (states::finish(n->state)) report();
+    if ((states::finish(n->state) & node_state::detached) != 0) report();
   }
   bool claim_and_end(int result) {
     std::uint32_t bits = 0;
@@ -115,6 +115,37 @@ struct node_detach_model : node_test<node_detach_model, 2> {
   void after() { MODEL_CHECK(reports == 1 && destroyed == 1); }
 };
 MODEL_ADD(node_detach_model);
+
+// A coroutine waits while the task ends.
+struct node_awaited : node_test<node_awaited, 2> {
+  static constexpr const char* fact = "a coroutine that waits for a task goes on once, by itself or by whoever ends it, and sees the result";
+  static constexpr model::effort work{.preemptions = 4, .bounded = 50'000, .random = 50'000};
+  model::plain<int> point{0};
+  unsigned resumed = 0;
+  node_awaited() { n.emplace(node_state::in_place, 2); }
+  void go_on() {
+    MODEL_CHECK(n->result.get() == 1);
+    ++resumed;
+  }
+  void thread(unsigned i) {
+    if (i == 0) {
+      std::uint32_t bits = 0;
+      MODEL_CHECK(states::claim(n->state, bits));
+      n->callable.set(0);
+      n->result.set(1);
+      if ((states::finish(n->state) & node_state::awaited) != 0) {
+        MODEL_CHECK(point.get() == 5);
+        go_on();
+      }
+    } else {
+      point.set(5);
+      if (!states::await(n->state)) go_on();
+    }
+    let_go();
+  }
+  void after() { MODEL_CHECK(resumed == 1 && destroyed == 1); }
+};
+MODEL_ADD(node_awaited);
 
 // A holder lends its reference on before it lets go of its own.
 struct node_borrow : node_test<node_borrow, 2> {

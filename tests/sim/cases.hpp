@@ -96,6 +96,13 @@ void retries_end_once();
 void a_retry_may_be_faster_than_its_submitter();
 void an_expired_task_may_destroy_its_runtime();
 
+// coroutines.cpp
+void a_sleep_is_ended_once();
+void a_coroutine_awaits_what_ends();
+void branches_end_before_who_waits_for_them();
+void coroutines_against_a_shutdown();
+void a_strand_of_coroutines_is_serial_to_the_end();
+
 // blocking.cpp
 void blocking_calls_end_once();
 void a_blocking_thread_that_goes_is_not_counted_on();
