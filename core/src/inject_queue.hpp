@@ -34,8 +34,27 @@ struct inject_traits : moodycamel::ConcurrentQueueDefaultTraits {
   static constexpr std::size_t EXPLICIT_INITIAL_INDEX_SIZE = 32;
 };
 
+// A job as it lies in the queue. It is copied word by word, as it was written a moment ago: a wider load cannot be served from
+// the store buffer, and waits until every earlier store is done, the one to the queue's tail among them, whose line a
+// consumer may just have. That was half of a submit (bench submit/1).
+struct queued_job {
+  queued_job(std::uintptr_t o, std::uint64_t a, std::uint64_t b) noexcept : ops(o), first(a), second(b) {}
+  queued_job(const job& j, std::uintptr_t tag = 0) noexcept
+      : queued_job(word(j.tagged_ops) | tag, word(j.data[0]), word(j.data[1])) {}
+  queued_job(const queued_job& o) noexcept : queued_job(word(o.ops), word(o.first), word(o.second)) {}
+  queued_job& operator=(const queued_job&) = delete;
+  operator job() const noexcept { return {ops, {first, second}}; }
+
+  template <class Word>
+  static Word word(const Word& w) noexcept {
+    return __atomic_load_n(&w, __ATOMIC_RELAXED);  // compilers join plain ones
+  }
+  std::uintptr_t ops;
+  std::uint64_t first, second;
+};
+
 // A template on the queue for tests/model, which brings one that makes moodycamel's promises and no others.
-template <class Queue>
+template <class Queue, class Element = job>
 class inject_adaptor {
  public:
   // One for each thread that enqueues. Its tasks are taken in order.
@@ -64,7 +83,7 @@ class inject_adaptor {
   inject_adaptor() : q_(inject_traits::BLOCK_SIZE) {}
 
   /// False: no memory; nothing was queued.
-  bool enqueue(producer& p, const job& j) noexcept {
+  bool enqueue(producer& p, const Element& j) noexcept {
     seam::foreign_call();
     WEIR_TRY { return q_.enqueue(p.token_, j); }  // [fifo] → take
     WEIR_CATCH_ALL { return false; }
@@ -96,7 +115,7 @@ class inject_adaptor {
  private:
   Queue q_;
 };
-using inject_queue = inject_adaptor<moodycamel::ConcurrentQueue<job, inject_traits>>;
+using inject_queue = inject_adaptor<moodycamel::ConcurrentQueue<queued_job, inject_traits>, queued_job>;
 
 }  // namespace detail
 }  // namespace v0

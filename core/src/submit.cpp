@@ -40,15 +40,13 @@ WEIR_NOINLINE outcome submit_slowly(core& c, lease& l, const job& j, patience p)
 }  // namespace
 
 // One call, three writes and no fence: credit, queue, and a look at the hint.
-outcome submit_job(core& c, const job& j, patience p) noexcept {
+outcome submit_job(core& c, std::uintptr_t ops, std::uint64_t first, std::uint64_t second, patience p) noexcept {
   if (this_worker == nullptr) [[likely]] {
     if (this_lease.core_id == c.plain_id) [[likely]] {
       lease& l = *this_lease.last;
       if (l.credits.try_use()) [[likely]] {
-        job counted = j;
-        counted.tagged_ops |= 1;
         l.call.enter();
-        if (l.owner->lanes[static_cast<std::size_t>(lane::normal)].enqueue(l.producer, counted)) [[likely]] {
+        if (l.owner->lanes[static_cast<std::size_t>(lane::normal)].enqueue(l.producer, queued_job(ops | 1, first, second))) [[likely]] {
           c.published(lane::normal);
           l.call.leave();
           return outcome_ok;
@@ -57,9 +55,10 @@ outcome submit_job(core& c, const job& j, patience p) noexcept {
         unadmit(c, admission{&l, 1, lane::normal, false, true, -1}, 1);
         return outcome_of(errc::failed);
       }
-      return submit_slowly(c, l, j, p);
+      return submit_slowly(c, l, {ops, {first, second}}, p);
     }
   }
+  const job j{ops, {first, second}};
   admission a;
   if (const outcome o = admit(c, nullptr, p, a); o != outcome_ok) return o;
   return enqueue(c, a, &j);
@@ -238,9 +237,7 @@ outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noe
       }
     }
     if (n == 1) {
-      job tagged = *jobs;
-      tagged.tagged_ops |= a.tag;
-      queued = q->enqueue(*from, tagged);
+      queued = q->enqueue(*from, queued_job(*jobs, a.tag));
     } else {
       std::vector<job> tagged(jobs, jobs + n);
       for (job& j : tagged) j.tagged_ops |= a.tag;

@@ -505,7 +505,7 @@ void worker::longer_spin() noexcept {
 bool worker::sleep(bool nap) noexcept {
   if (!nap) ring_all();
   owner.idle.prepare(index, nap);
-  if (has_work(!nap) || resumed()) return rise(), false;
+  if (has_work(!nap) || resumed()) return get_up(), false;
   drains.store(false, relaxed);
   tiny_batches_ = 0;
   std::int64_t ns = nap ? nap_ns : longest_sleep();
@@ -517,7 +517,7 @@ bool worker::sleep(bool nap) noexcept {
     owner.idle.end_watch();
     watch_ns_ = watch_ns;
     // The hint was weak for a moment, and who claimed jobs meanwhile may have left them to this watch.  [watch]
-    if (has_work(!nap) || somebody_drains()) return rise(), false;
+    if (has_work(!nap) || somebody_drains()) return get_up(), false;
   }
   parks.add();
   if (owner.opts.obs != nullptr) owner.opts.obs->on_park(static_cast<int>(index));
@@ -540,14 +540,13 @@ bool worker::sleep(bool nap) noexcept {
   } else {
     bed.park(ns);
   }
-  rise();
+  get_up();
   const std::uint64_t slept = ticks() - t0;
   // A gap that a spin of the longest kind would have covered makes the next spin longer; any other makes it shorter.
   const double longest = 1000.0 * static_cast<double>(owner.opts.spin.count());
   if (slept < ticks_of(longest + 20'000)) longer_spin();
   else spin_ = std::max(std::min(ticks_of(spin_floor_ns), ticks_of(longest)), spin_ / 2);
   unpaid_ = nap ? nap_after - 2 : 0;
-  if (owner.idle.relax_hint() && has_work(true)) owner.wake_one();
   return !watch;
 }
 
@@ -574,6 +573,13 @@ bool worker::gives_up_duty() noexcept {
 void worker::rise() noexcept {
   if (owner.idle.cancel(index)) return;
   bed.await_waker();
+}
+
+// And publishers need not look any more, if nobody else sleeps. Who did not sleep after all lowers the hint, too: it would stay up for
+// as long as a woken worker waits for a processor, which may be the submitter's, at a fence a submit.
+void worker::get_up() noexcept {
+  rise();
+  if (owner.idle.relax_hint() && has_work(true)) owner.wake_one();
 }
 
 outcome worker::admit_children(std::size_t n) noexcept {

@@ -138,6 +138,7 @@ class worker final : public worker_base, public runner {
   void longer_spin() noexcept;
   bool sleep(bool nap) noexcept;
   void rise() noexcept;
+  void get_up() noexcept;
   std::int64_t longest_sleep() const noexcept;
   bool gives_up_duty() noexcept;
 

@@ -198,8 +198,8 @@ class split_deque {
     return steal_outcome::stolen;
   }
 
-  /// The owner answers no bell: takes the oldest private job and makes half of the rest public. Costs a heavy fence,
-  /// so it is the last resort. empty: nothing there (any more), or another thief is at it.
+  /// The owner answers no bell: takes the oldest private job and makes the rest public, for the owner is busy, and each
+  /// further force would cost as much again. Costs a heavy fence, so it is the last resort. empty: nothing there (any more), or another thief is at it.
   template <class Still = always>
   WEIR_NOINLINE steal_outcome force(value_type& out, index lowest = 0, Still&& still = {}) noexcept {
     word p = state_.load(acquire);  // [reset] ← reclaim, close
@@ -220,7 +220,7 @@ class split_deque {
     }
     const value_type v = slots_[s].load();
     const index last = n < Capacity ? n : Capacity;  // the slack slot is never anybody's but the owner's
-    const word done = make(s + 1, (s + last + 1) / 2, p & epoch_mask);
+    const word done = make(s + 1, last, p & epoch_mask);
     if (!state_.compare_exchange_strong(p, done, release, relaxed)) return steal_outcome::lost;  // [take] ↔ reclaim [publish] → steal
     out = v;
     return steal_outcome::stolen;

@@ -39,7 +39,10 @@ status submit_plain(core& c, F&& f, patience p, const task_options* opts) {
   using D = std::decay_t<F>;
   if (is_null_callable(f)) return errc::invalid;
   if constexpr (fits_in_job<D>) {
-    if (opts == nullptr) [[likely]] return to_status(submit_job(c, inline_job<D>::make(f), p));
+    if (opts == nullptr) [[likely]] {
+      const job j = inline_job<D>::make(f);
+      return to_status(submit_job(c, j.tagged_ops, j.data[0], j.data[1], p));
+    }
   }
   admission a;
   if (const outcome o = admit(c, opts, p, a); o != outcome_ok) return to_status(o);
