@@ -56,7 +56,7 @@ BUGS = {
     12: ('a search that forgets its patience when it cannot sleep', 'worker.cpp', 1,
          'if (sleep(unpaid_ >= nap_after)) force_at', 'if (sleep(unpaid_ >= nap_after) || weir_sim_bug == 12) force_at'),
     13: ('a watch that ends without looking again', 'worker.cpp', 1,
-         '|| somebody_drains()) return rise()', '|| (weir_sim_bug != 1 && weir_sim_bug != 13 && somebody_drains())) return rise()'),
+         '|| somebody_drains()) return get_up()', '|| (weir_sim_bug != 1 && weir_sim_bug != 13 && somebody_drains())) return get_up()'),
     14: ('a bell that is silenced although nothing was exposed', 'fork.cpp', 1,
          '  if (!forks.answer_bell()) return;', '  if (weir_sim_bug == 14 ? (forks.silence(), !forks.expose()) : !forks.answer_bell()) return;'),
     15: ('an inspector that takes the mark of the others along', 'running_list.hpp', 1,
