@@ -12,7 +12,9 @@
 // memory or the runtime is halted, to the core's list of what is kept, which needs none. Nothing that is posted is dropped.
 //
 // Invariants
-//   I1  of a chain at most one segment runs, and it is suspended at no more than one point. Branches are chains of their own.
+//   I1  of a chain at most one segment runs, and it is suspended at no more than one point. Branches are chains of their own. Who is
+//       resumed by somebody else, as a foreign awaitable does it, runs outside of any segment until it is suspended at a point of
+//       ours; if it ends there, its end is a segment of its own.
 //   I2  a wait is ended once: an entry in the wheel by who takes it out under the lock; a task by finish(); branches by the last.
 //   I3  the node's life is one reference, from its first segment to its last; each segment has another, because what it
 //       suspends may end elsewhere before it is back.
@@ -41,7 +43,8 @@ using states = task_state<os_atomics>;
 
 // ---- segments ----
 
-// The worker must not touch chain or frame after the call: they may run elsewhere. observe: null, or what is told of it.
+// The worker must not touch chain or frame after the call: they may run elsewhere. frame: null where the chain has ended outside of its
+// segments. observe: null, or what is told of it.
 outcome run_shown(coroutine_node& n, coroutine_chain& chain, void* frame, observed_run* observe) noexcept {
   worker& w = *worker::current();
   coroutine_segment here{&chain};
@@ -55,8 +58,8 @@ outcome run_shown(coroutine_node& n, coroutine_chain& chain, void* frame, observ
   const char* const outer_name = w.current_name.load(relaxed);
   w.current_name.store(node_name(n), relaxed);
   if (observe != nullptr) [[unlikely]] observe->watch();
-  if (node_owner(n)->halted()) node_tell_to_stop(n);  // it was suspended when the others were told
-  std::coroutine_handle<>::from_address(frame).resume();
+  if (frame == nullptr) frame = chain_ended(&chain);
+  if (frame != nullptr) std::coroutine_handle<>::from_address(frame).resume();
   w.current_name.store(outer_name, relaxed);
   w.segment = outer;
   w.running.leave(me);
@@ -69,10 +72,10 @@ outcome run_shown(coroutine_node& n, coroutine_chain& chain, void* frame, observ
   return o;
 }
 
-// The task starts with the first stretch and ends with the last one; each of them has its context. The captured word goes back when the
-// task has ended and no stretch is left, for one that suspended may still be on its way out.
+// The task starts with the first segment and ends with the last one; each of them has its context. The captured word goes back when the
+// task has ended and no segment is left, for one that suspended may still be on its way out.
 WEIR_NOINLINE outcome run_observed(coroutine_node& n, coroutine_chain& chain, void* frame) noexcept {
-  add_reference(n.stretches);
+  add_reference(n.segments);
   observed_run run(*node_owner(n), node_record(n), &n);
   if (n.started == time_point{}) {
     run.begin();
@@ -83,7 +86,7 @@ WEIR_NOINLINE outcome run_observed(coroutine_node& n, coroutine_chain& chain, vo
   const outcome o = run_shown(n, chain, frame, &run);
   if (is_end(o)) run.end(o);
   else run.suspend();
-  if (drop_references(n.stretches, is_end(o) ? 2 : 1)) observe_over(n);
+  if (drop_references(n.segments, is_end(o) ? 2 : 1)) observe_over(n);
   return o;
 }
 
@@ -125,13 +128,25 @@ void watch(coroutine_node& n) noexcept {
   drop_references(n.refs);
 }
 
-void* root_ended(coroutine_chain&) noexcept {
-  worker::current()->segment->done = true;
+bool in_segment_of(const coroutine_chain& c) noexcept {
+  const worker* const w = worker::current();
+  return w != nullptr && w->segment != nullptr && w->segment->chain == &c;
+}
+void end_on_a_worker(coroutine_chain& c, resume_point& p) noexcept {
+  p.frame = nullptr;
+  p.chain = &c;
+  resume_later(p);
+}
+
+void* root_ended(coroutine_chain& c) noexcept {
+  if (in_segment_of(c)) worker::current()->segment->done = true;
+  else end_on_a_worker(c, static_cast<coroutine_node&>(*c.node).end);
   return nullptr;
 }
 
 void* branch_ended(coroutine_chain& c) noexcept {
   auto& b = static_cast<branch&>(c);
+  if (!in_segment_of(c)) return end_on_a_worker(c, b.start), nullptr;
   branches& all = *b.of;
   if (all.losers != nullptr) {
     branch* none = nullptr;
@@ -234,8 +249,12 @@ void* branches::start(branch* each, std::size_t count) noexcept {
   void* const frame = here->start.frame;
   for (branch* b = here + 1; b != each + count; ++b)
     if (b->start.frame != nullptr) resume_later(b->start);
-  worker::current()->segment->chain = here;
-  return frame;
+  if (in_segment_of(*chain)) {
+    worker::current()->segment->chain = here;
+    return frame;
+  }
+  resume_later(here->start);
+  return std::noop_coroutine().address();
 }
 
 namespace {
@@ -409,7 +428,7 @@ void* coroutine_allocate(std::size_t bytes) noexcept {
   const std::size_t total = tag_offset(bytes) + sizeof(std::uintptr_t);
   worker* const w = worker::current();
   const bool in_slab = total <= slab_heap::largest;
-  if (w == nullptr || (!in_slab && w->owner.opts.memory == nullptr)) {
+  if (w == nullptr || w->owner.dead() || (!in_slab && w->owner.opts.memory == nullptr)) {
     void* const p = ::operator new(total, std::nothrow);
     if (p != nullptr) ::new (&tag_of(p, bytes)) std::uintptr_t{0};
     return p;

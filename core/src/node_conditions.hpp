@@ -27,7 +27,7 @@ struct node_source {
     void operator()() const noexcept { to->source.request_stop(); }
   };
   std::stop_source source;
-  std::optional<std::stop_callback<relay>> parent;
+  std::optional<std::stop_callback<relay>> parent, halt;  // halt: the runtime's, for a coroutine that is suspended then
 };
 
 struct node_conditions {

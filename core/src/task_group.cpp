@@ -51,10 +51,12 @@ class group_state {
 
 struct awaited_group {
   static awaiting await(task_group& g, resume_point& p) noexcept {
-    if (g.core_ == nullptr || g.core_->dead()) return awaiting::stopped;
-    const std::lock_guard lock(g.state_->mutex);
-    if (g.state_->children.alive() == 0) return awaiting::over;
-    g.state_->awaiter = &p;
+    if (g.core_ == nullptr) return awaiting::over;  // no child of it was ever accepted
+    if (g.core_->dead()) return awaiting::stopped;
+    const std::shared_ptr<group_state> keep = g.state_;  // until the lock is free: by then the group may have gone
+    const std::lock_guard lock(keep->mutex);
+    if (keep->children.alive() == 0) return awaiting::over;
+    keep->awaiter = &p;
     return awaiting::suspended;
   }
 };

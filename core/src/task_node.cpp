@@ -45,6 +45,8 @@ std::stop_source& source_of(task_node& n) {
     return seen->source;
   }
   if (k.hub != nullptr) mine->parent.emplace(k.hub->token(), node_source::relay{mine});
+  if (core& c = *node_owner(n); (n.state.load(relaxed) & suspends) != 0 && !c.dead())
+    mine->halt.emplace(c.stop_all.get_token(), node_source::relay{mine});
   return mine->source;
 }
 
@@ -303,7 +305,7 @@ void node_after_run(task_node& n) noexcept {
       if (series_goes_on(n)) return;  // it is somebody else's now
       n.ops->fail(n, errc::cancelled);
     }
-    if ((flags & (observed | suspends)) == observed) observe_over(n);  // coroutine.cpp does it, when no stretch is left
+    if ((flags & (observed | suspends)) == observed) observe_over(n);  // coroutine.cpp does it, when no segment is left
   }
   finish(n);
 }

@@ -86,6 +86,8 @@ const named all[] = {
     CASE(branches_end_before_who_waits_for_them),
     CASE(coroutines_against_a_shutdown),
     CASE(a_strand_of_coroutines_is_serial_to_the_end),
+    CASE(a_frame_that_has_gone_is_left_alone),
+    CASE(a_limit_of_coroutines_leaves_no_turn_behind),
     CASE(blocking_calls_end_once),
     CASE(a_blocking_thread_that_goes_is_not_counted_on),
     CASE(a_call_that_a_drain_has_missed_is_stopped_beside),

@@ -102,6 +102,8 @@ void a_coroutine_awaits_what_ends();
 void branches_end_before_who_waits_for_them();
 void coroutines_against_a_shutdown();
 void a_strand_of_coroutines_is_serial_to_the_end();
+void a_frame_that_has_gone_is_left_alone();
+void a_limit_of_coroutines_leaves_no_turn_behind();
 
 // blocking.cpp
 void blocking_calls_end_once();

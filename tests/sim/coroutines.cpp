@@ -1,8 +1,11 @@
 // Coroutines: what wakes them, and how their runtime ends.
 #include "cases.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <memory_resource>
 #include <optional>
 #include <vector>
 
@@ -120,6 +123,90 @@ void coroutines_against_a_shutdown() {
     HOLDS(h.ready());
     static_cast<void>(h.get());
   }
+}
+
+namespace {
+
+// Counts what is out, and looks whether somebody still writes to what has come back.
+class graveyard : public std::pmr::memory_resource {
+ public:
+  ~graveyard() override {
+    for (const block& b : dead_) std::pmr::new_delete_resource()->deallocate(b.begin, b.bytes, b.align);
+  }
+  std::size_t out() const noexcept { return out_; }
+  bool is_untouched() const noexcept {
+    for (const block& b : dead_)
+      for (std::size_t i = 0; i < b.bytes; ++i)
+        if (b.begin[i] != std::byte{0xdd}) return false;
+    return true;
+  }
+
+ private:
+  struct block {
+    std::byte* begin;
+    std::size_t bytes, align;
+  };
+  void* do_allocate(std::size_t n, std::size_t a) override {
+    ++out_;
+    return std::pmr::new_delete_resource()->allocate(n, a);
+  }
+  void do_deallocate(void* p, std::size_t n, std::size_t a) override {
+    --out_;
+    std::fill_n(static_cast<std::byte*>(p), n, std::byte{0xdd});
+    dead_.push_back({static_cast<std::byte*>(p), n, a});
+  }
+  bool do_is_equal(const memory_resource& o) const noexcept override { return this == &o; }
+  std::size_t out_ = 0;
+  std::vector<block> dead_;
+};
+
+// Frames that are no part of a slab.
+task<int> awaits_in_a_large_frame(weir::executor_ref e, int n) {
+  char room[1000];
+  char* volatile escaped = room;  // else the optimiser keeps one byte of it
+  escaped[n] = 1;
+  {
+    auto h = weir::spawn(e, gives(n));
+    n = (co_await h).value_or(-1);
+  }
+  weir::task_group g(e);
+  g.run([] { weir::sim::point(); });
+  if (!co_await g) co_return -1;
+  co_return n + escaped[n];
+}
+
+}  // namespace
+
+void a_frame_that_has_gone_is_left_alone() {
+  graveyard grave;
+  {
+    weir::options o = with_workers(1 + up_to(2));
+    o.memory = &grave;
+    weir::runtime rt(o);
+    HOLDS(weir::spawn(rt, awaits_in_a_large_frame(rt, 6)).get().value_or(0) == 7);
+    auto outer = [](weir::runtime& in) -> task<int> { co_return co_await awaits_in_a_large_frame(in, 7); };
+    HOLDS(weir::spawn(rt, outer(rt)).get().value_or(0) == 8);
+    HOLDS(grave.is_untouched());
+  }
+  HOLDS(grave.is_untouched());
+}
+
+void a_limit_of_coroutines_leaves_no_turn_behind() {
+  graveyard grave;
+  {
+    weir::options o = with_workers(up_to(2));
+    o.memory = &grave;
+    weir::runtime rt(o);
+    weir::limited l(rt, 2, 8);
+    for (int i = 0; i < 3; ++i) weir::spawn(l, goes_on(1)).detach();
+    if (weir::sim::random() % 2 == 0) HOLDS(rt.abort().complete);
+    else HOLDS(rt.drain(weir::clock_type::now() + 3us).complete || rt.drain().complete);
+    if (weir::sim::random() % 2 == 0) {
+      HOLDS(rt.restart());
+      HOLDS(l.spawn([] {}).get());
+    }
+  }
+  HOLDS(grave.out() == 0);  // nothing holds the core any more
 }
 
 namespace {

@@ -135,7 +135,7 @@ TEST(CoroutinesObserved, AShutdownEndsThoseThatAreSuspendedOnce) {
   }
 }
 
-TEST(CoroutinesObserved, AStretchThatStallsIsTold) {
+TEST(CoroutinesObserved, ASegmentThatStallsIsTold) {
   recorder seen;
   weir::options o = with_workers(1);
   o.stall_after = 2ms;
@@ -148,7 +148,7 @@ TEST(CoroutinesObserved, AStretchThatStallsIsTold) {
   EXPECT_EQ(seen.of(told::stall, "slow").size(), seen.count(told::stall));
 }
 
-// ---- the token of a stretch, in a fork that another worker has taken
+// ---- the token of a segment, in a fork that another worker has taken
 
 task<bool> forks() {
   co_await weir::yield();

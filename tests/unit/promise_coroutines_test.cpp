@@ -164,6 +164,71 @@ TEST(Coroutines, AStrandIsAStrandInAnAbort) {
   }
 }
 
+// It waits for somebody else's task, and calls that off when it is told to stop.
+task<int> calls_off(weir::runtime& other, std::atomic<int>& asleep) {
+  std::stop_source off;
+  auto h = other.spawn(
+      [&asleep](std::stop_token t) {
+        ++asleep;
+        while (!t.stop_requested()) std::this_thread::yield();
+        return 5;
+      },
+      {.stop = off.get_token()});
+  const std::stop_callback on_stop(weir::this_task::token(), [&off] { off.request_stop(); });
+  co_return (co_await h).value();
+}
+TEST(Coroutines, AnAbortOrAPastLimitAsksThoseThatAreSuspendedToStop) {
+  for (const bool aborts : {false, true}) {
+    weir::runtime other(with_workers(1)), rt(with_workers(1));
+    std::atomic<int> asleep{0};
+    auto h = weir::spawn(rt, calls_off(other, asleep));
+    ASSERT_TRUE(eventually([&] { return asleep == 1; }));
+    if (aborts) EXPECT_TRUE(rt.abort().complete);
+    else static_cast<void>(rt.drain(clock_type::now() + 5ms));
+    EXPECT_EQ(h.get().value(), 5);
+  }
+}
+
+task<> spins(std::atomic<bool>& running, std::atomic<bool>& over) {
+  running = true;
+  while (!over) co_await weir::yield();
+}
+task<> ends_it(std::atomic<int>& asleep, std::atomic<bool>& over) {
+  ++asleep;
+  try {
+    co_await weir::sleep_until(clock_type::now() + 1h);
+  } catch (const std::system_error&) {}
+  over = true;
+}
+TEST(Coroutines, ThatYieldLetOthersGoFirstInAnAbort) {
+  for (int where = 0; where < 3; ++where) {
+    weir::runtime rt(with_workers(1));
+    weir::strand behind(rt), s(static_cast<const weir::executor_ref&>(behind)), beside(rt);
+    const weir::executor_ref other = where == 0   ? weir::executor_ref(rt)
+                                     : where == 1 ? weir::executor_ref(behind)
+                                                  : weir::executor_ref(beside);
+    std::atomic<int> asleep{0};
+    std::atomic<bool> running{false}, over{false};
+    auto a = weir::spawn(other, ends_it(asleep, over));
+    ASSERT_TRUE(eventually([&] { return asleep == 1; }));
+    auto b = weir::spawn(s, spins(running, over));
+    ASSERT_TRUE(eventually([&] { return running.load(); }));
+    EXPECT_TRUE(rt.abort().complete) << "the only worker gets to the other one";
+    EXPECT_TRUE(a.get());
+    EXPECT_TRUE(b.get());
+  }
+}
+
+TEST(Coroutines, ThatYieldInAStrandInFrontOfAnotherLetThatOneGoOn) {
+  weir::runtime rt(with_workers(1));
+  weir::strand behind(rt), s(static_cast<const weir::executor_ref&>(behind));
+  std::atomic<bool> running{false}, over{false};
+  auto h = weir::spawn(s, spins(running, over));
+  ASSERT_TRUE(eventually([&] { return running.load(); }));
+  EXPECT_TRUE(behind.submit([&] { over = true; }));
+  EXPECT_TRUE(h.get());
+}
+
 task<> unstarted(std::shared_ptr<int>) { co_return; }
 TEST(Coroutines, AnAbortEndsThoseThatHaveNotBegunAndHandsOutNone) {
   weir::runtime rt(with_workers(1));

@@ -19,10 +19,11 @@
 // their own, which fire with it. sleep_until() looks at it by itself. A coroutine that leaves by a std::system_error of
 // errc::cancelled or errc::stopped, such as sleep_until() throws, has ended with that error and not as `failed`.
 //
-// Do not block in a coroutine: get() and wait() hold the worker, co_await does not. A lock that is held over a co_await may be
-// released on another thread. A task<> that was never awaited or spawned frees its frame and has not run.
+// Do not block in a coroutine: get() and wait() hold the worker, co_await does not. Whoever waits on a worker for a coroutine that is
+// suspended needs another worker to resume it, or a spare (options::max_spares). A lock that is held over a co_await may be released on
+// another thread. A task<> that was never awaited or spawned frees its frame and has not run.
 //
-// Memory: one frame a call. On a worker frames of up to 500 bytes come from its slabs, larger ones from options::memory; elsewhere
+// Memory: one frame a call. On a worker frames of up to 504 bytes come from its slabs, larger ones from options::memory; elsewhere
 // from operator new. Without memory the task is there and answers errc::failed with std::bad_alloc when it is awaited or spawned.
 //
 // co_await of a task is a jump (symmetric transfer), so that a loop of a million of them needs no more stack than one. gcc does that
@@ -31,6 +32,10 @@
 //
 // Thread safety: a task by one thread at a time; all functions from anywhere. Awaiting needs a coroutine that weir runs, that is one
 // that was spawned, or is awaited by such; elsewhere it answers errc::invalid.
+//
+// What others made to be awaited (a callback that calls h.resume()) may resume it on any thread, once. There it goes on, in no
+// strand and without the task's token, until it awaits something of weir's: yield() takes it back to where it was. The task is
+// unfinished until somebody resumes it: a shutdown waits for that.
 #pragma once
 
 #include <weir/detail/coroutine.hpp>
@@ -88,9 +93,10 @@ class [[nodiscard]] task {
       return of.frame_;
     }
     T await_resume() {
-      if (!of.frame_) detail::throw_error(of.why_not());
-      if constexpr (std::is_void_v<T>) of.frame_.promise().out->value();
-      else return std::move(*of.frame_.promise().out).value();
+      const task ended = std::move(of);  // its frame goes when the value has been taken
+      if (!ended.frame_) detail::throw_error(ended.why_not());
+      if constexpr (std::is_void_v<T>) ended.frame_.promise().out->value();
+      else return std::move(*ended.frame_.promise().out).value();
     }
   };
   friend promise_type;
@@ -197,8 +203,9 @@ struct coroutine_node_of final : coroutine_node {
     if ((me.state.load(relaxed) & node_state::phase) == node_state::done) {
       me.s.value.~result<T>();
     } else {
-      WEIR_TRY { me.s.callable.~task<T>(); }  // it was refused, and never ran
+      WEIR_TRY { coroutine_access::destroy(me.s.callable); }  // it was refused, and never ran
       WEIR_CATCH_ALL { report_unhandled(node_owner(n), std::current_exception(), nullptr); }
+      me.s.callable.~task<T>();
     }
     deallocate_task(&me, me.state.load(relaxed));
   }
@@ -249,8 +256,11 @@ class handle_awaiter : resume_point {
   bool await_ready() const noexcept { return handle_.ready() || coroutine_access::node(handle_) == nullptr; }
   template <class P>
   bool await_suspend(std::coroutine_handle<P> h) noexcept {
-    said_ = suspend_at(*this, h) ? node_await(*coroutine_access::node(handle_), *this) : awaiting::invalid;
-    return said_ == awaiting::suspended;
+    const awaiting said =
+        suspend_at(*this, h) ? node_await(*coroutine_access::node(handle_), *this) : awaiting::invalid;
+    if (said == awaiting::suspended) return true;  // and may have gone on elsewhere by now, and this be gone
+    said_ = said;
+    return false;
   }
   result<T> await_resume() {
     if (said_ > awaiting::over) return awaiting_error(said_);
@@ -268,8 +278,10 @@ class group_awaiter : resume_point {
   bool await_ready() const noexcept { return false; }
   template <class P>
   bool await_suspend(std::coroutine_handle<P> h) noexcept {
-    said_ = suspend_at(*this, h) ? group_await(group_, *this) : awaiting::invalid;
-    return said_ == awaiting::suspended;
+    const awaiting said = suspend_at(*this, h) ? group_await(group_, *this) : awaiting::invalid;
+    if (said == awaiting::suspended) return true;  // as above
+    said_ = said;
+    return false;
   }
   status await_resume() {
     if (said_ > awaiting::over) return awaiting_error(said_);
@@ -400,8 +412,9 @@ WEIR_API task<> sleep_until(time_point t);
 
 // ---- what else can be awaited ----
 
-/// result<T> of a spawned task, as get() would answer it: the handle is empty afterwards. starved: it is the handle of the task
-/// that asks; failed: no memory to wait; with these the handle stays valid. Stopping who awaits does not stop what is awaited.
+/// result<T> of a spawned task, as get() would answer it once it has ended, never `timeout`: the handle is empty afterwards. starved: it is
+/// the handle of the task that asks; failed: no memory to wait; with these the handle stays valid. Stopping who awaits does not stop what is
+/// awaited.
 template <class T>
 auto operator co_await(join_handle<T>& h) noexcept {
   return detail::handle_awaiter<T>(h);
@@ -463,12 +476,14 @@ task<result<T>> with_deadline(task<T> t, time_point until) {
   if (clock_type::now() >= until) co_return result<T>(errc::timeout);
   detail::alarm_clock clock;
   if (status s = clock.set(chain, until); !s) co_return result<T>(std::move(s).error());
-  const detail::relay outer(detail::chain_token(chain), clock.source());
   detail::branch one;
   one.source = &clock.source();
   detail::coroutine_access::attach(t, one);
   detail::branches all;
-  co_await all.run(&one, 1);
+  {
+    const detail::relay outer(detail::chain_token(chain), clock.source());  // gone before what it asks may be
+    co_await all.run(&one, 1);
+  }
   if (clock.off()) co_return result<T>(errc::timeout);
   co_return detail::coroutine_access::take(t);
 }

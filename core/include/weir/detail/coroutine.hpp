@@ -33,10 +33,11 @@ struct coroutine_chain {
 struct coroutine_node : task_node {
   coroutine_chain chain;
   outcome (*put_result)(coroutine_node&) noexcept = nullptr;  // it has ended: result stored, frame destroyed
-  bool watched = false;                                  // the clock has its deadline
+  resume_point end;                                           // if somebody else has resumed it and it has ended there
+  bool watched = false;                                       // the clock has its deadline
   // Of an observed runtime:
-  time_point started{};                                  // not set: it has not
-  atomic<std::uint32_t> stretches{1};                    // that run, and one until it has ended
+  time_point started{};               // not set: it has not
+  atomic<std::uint32_t> segments{1};  // that run, and one until it has ended
 };
 
 WEIR_API void* coroutine_allocate(std::size_t bytes) noexcept;  // null: no memory
