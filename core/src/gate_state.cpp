@@ -365,6 +365,13 @@ void gate_state::sweep() noexcept {
 
 // ---- a turn ----
 
+// In the gates that this one is in front of, while a turn of it has theirs.
+bool gate_state::somebody_waits_behind() noexcept {
+  for (gate_state* g = parent; g != nullptr; g = g->parent)
+    if (g->queue_.any()) return true;
+  return false;
+}
+
 void gate_state::run_turn(worker& w) noexcept {
   held_place here{this, w.places};
   w.places = &here;
@@ -382,10 +389,11 @@ void gate_state::run_turn(worker& w) noexcept {
     if (is_resumption(j)) count_resumption(-1);
     if (bounded && is_box(j)) leave_rooms();
     w.run(j);
-    if (owner.halted()) continue;
-    const bool others = w.wanted_elsewhere();
+    const bool no_batches = owner.halted();
+    const bool others = no_batches ? owner.any_kept() || somebody_waits_behind() : w.wanted_elsewhere();
+    if (!others && no_batches) continue;
     if (!others && w.one_more_in_turn() && (!power_of_two(n) || ticks_since(began, ticks()) < ticks_of(long_turn_ns))) continue;
-    if (others || w.somebody_waits()) {
+    if (others || w.somebody_waits() || somebody_waits_behind()) {
       over = queue_.over_if_empty();
       if (!over) hand_on();
       break;

@@ -4,8 +4,8 @@
 //
 // Whoever pushes into a gate with a free place starts a turn: a job without a callable, which takes entries and runs them on
 // its worker, one after the other. A strand has one place, so its tasks follow each other; a limit has several. A turn takes
-// what is left of its worker's batch, and then makes room for others if somebody waits: it queues itself again (P38: past all
-// admission). When nothing is left it is over.
+// what is left of its worker's batch, and then makes room for others if somebody waits, in the runtime or in a gate behind this one: it
+// queues itself again (P38: past all admission). When nothing is left it is over.
 //
 // State
 //   queue_          what waits, and how many turns there are (turnstile.hpp)
@@ -22,6 +22,7 @@
 //   I3  in a halted runtime turns take resumptions, and its flush takes everything else. Whoever of them finds the other's
 //       hands the turn on to him.
 //   I4  a turn that finds the spare one under way may end: that one has not looked at the queue yet.
+//   I5  a spare turn that is kept when the runtime stops has nothing to do any more: the last flush lets go of it.
 #pragma once
 
 #include "core.hpp"
@@ -95,6 +96,7 @@ class gate_state final : public gate, public dependant {
   bool drop_oldest() noexcept;
   void end_unstarted(job& j, errc e) noexcept;
   void use_spare_turn() noexcept;
+  bool somebody_waits_behind() noexcept;
   static bool goes_on(const gate_entry& e) noexcept;
   void count_resumption(std::int64_t more) noexcept;
 

@@ -153,6 +153,11 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
   bool more = true;
   while (more) {
     more = false;
+    if (stopped())  // a turn that found nothing left to do, and no worker any more that would have told it so
+      for (gate_entry* e; (e = take_kept()) != nullptr; more = true) {
+        job j = e->as_job();
+        deal_with(deal_with, j);
+      }
     for_each_dependant([&](dependant& d) {
       for (job j; d.take_unstarted(j); more = true) deal_with(deal_with, j);
     });

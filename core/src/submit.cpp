@@ -366,6 +366,7 @@ void core::keep(gate_entry& e) noexcept {
   }
   kept_mark_.arrived();
   if (idle.published() != 0 && idle.should_wake()) wake_one();  // never left to a watcher
+  look_late();
 }
 
 gate_entry* core::take_kept() noexcept {

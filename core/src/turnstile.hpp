@@ -55,6 +55,12 @@ class turnstile {
     return over();
   }
 
+  /// Does anything wait that nobody has taken yet?
+  bool any() noexcept {
+    const std::lock_guard lock(mutex_);
+    return first_ != nullptr || !inbox_.empty();
+  }
+
   // ---- who shuts down, or takes not everything ----
 
   /// The oldest entry that `wanted` says, or null. No turn begins or ends.

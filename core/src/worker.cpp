@@ -266,7 +266,9 @@ bool worker::wanted_elsewhere() const noexcept {
          on_duty.now() != on_duty.on;
 }
 
-bool worker::somebody_waits() const noexcept { return !claimed.owner_empty() || !owner.queues_empty(); }
+bool worker::somebody_waits() const noexcept {
+  return !claimed.owner_empty() || !owner.queues_empty() || owner.any_kept();
+}
 
 // Nobody waits for this worker: the turn goes on, as if it had been claimed again.
 void worker::next_batch_in_turn() noexcept {

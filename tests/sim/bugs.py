@@ -133,6 +133,8 @@ BUGS = {
          '  if (weir_sim_bug != 43 && !node_claim(n, 0, stale_if(j))) note_stale(n, -1);\n  else if (node_owner(n)->sheds'),
     44: ('a drain that gives up and does not tell the threads beside', 'lifecycle.cpp', 1,
          '  side.look_again();', '  if (weir_sim_bug != 44) side.look_again();'),
+    45: ('a runtime that stops and leaves a turn behind', 'lifecycle.cpp', 1,
+         '    if (stopped())  // a turn', '    if (stopped() && weir_sim_bug != 45)  // a turn'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -66,6 +66,7 @@ const mistake mistakes[] = {
     {41, "AShutdownThatEndsATurnWithoutLookingWhatCame", &cases::a_strand_goes_while_it_is_flushed},
     {42, "AnEntryThatIsTakenOutAndStaysTheLast", &cases::the_oldest_of_a_limit_makes_room},
     {43, "ATaskThatIsShedWithoutBeingClaimed", &cases::an_overload_ends_each_task_once},
+    {45, "ARuntimeThatStopsAndLeavesATurnBehind", &cases::a_limit_of_coroutines_leaves_no_turn_behind},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

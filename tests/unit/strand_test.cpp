@@ -417,6 +417,25 @@ TEST(Strand, LetsOthersRunWithinTheStarvationBound) {
   ASSERT_TRUE(rt.wait_idle());
 }
 
+TEST(Strand, ThatNeverRunsEmptyLetsTheOneBehindItGoOn) {
+  weir::runtime rt(with_workers(1));
+  weir::strand behind(rt), s(static_cast<const weir::executor_ref&>(behind));
+  std::atomic<int> starts{0};
+  std::atomic<bool> over{false};
+  std::function<void()> again = [&] {
+    ++starts;
+    if (!over) {
+      EXPECT_TRUE(s.submit(again));
+    }
+  };
+  ASSERT_TRUE(s.submit(again));
+  ASSERT_TRUE(eventually([&] { return starts > 100; }));
+  ASSERT_TRUE(behind.submit([&] { over = true; }));
+  EXPECT_TRUE(eventually([&] { return over.load(); }));
+  over = true;
+  ASSERT_TRUE(rt.wait_idle());
+}
+
 TEST(Strand, AWorkerIsNotHeldByASleepingStrand) {
   weir::runtime rt(with_workers(1));
   weir::strand s(rt);
