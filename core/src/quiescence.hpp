@@ -11,6 +11,7 @@
 //
 // Invariants
 //   I1  while waiters_ != 0 the bit is set, but for the moment between one waiter's lowering it and his look back.
+//   I2  when nobody waits any more the bit is clear. Nobody's wake-up hangs on it; but each end would go on summing up.
 //
 // Edges
 //   [quiesce]  an end's count, light or full fence, look at the bit (asked) ↔ enlist's bit, heavy fence, sums: either the
@@ -20,7 +21,9 @@
 //   [rest]     pass_on's fetch_add → wait's load of word_: a waiter that knows of this rest also sees the sums that made it.
 //   [lowered]  enlist's count, fetch_or ↔ leave's fetch_and, look at waiters_: who comes while the bit is lowered either
 //              sets it again, or is seen. And who comes after it sees what the leaver saw: the threads that ended
-//              something may be gone without a fence, stopped by whoever saw the rest.
+//              something may be gone without a fence, stopped by whoever saw the rest. The same between two leavers, the one's
+//              count and fetch_and ↔ the other's fetch_or and heavy fence, look at waiters_: who raises the bit for somebody that has
+//              lowered it before, and will not again, sees that he has gone.
 #pragma once
 
 #include "futex.hpp"
@@ -89,11 +92,14 @@ class quiescence {
       if (rest) pass_on();  // the threads that would tell the others may be stopped by whoever has seen it
       return;
     }
-    attention_.fetch_and(~bit_, acq_rel);  // [lowered] ↔ enlist
-    if (waiters_.load(relaxed) == 0) return;
-    attention_.fetch_or(bit_, relaxed);  // somebody came meanwhile, and who ended something then may have missed him
-    A::heavy_fence();                    // [quiesce] ↔ asked
-    tell(at_rest);
+    for (;;) {
+      attention_.fetch_and(~bit_, acq_rel);  // [lowered] ↔ enlist, another leave
+      if (waiters_.load(relaxed) == 0) return;
+      attention_.fetch_or(bit_, relaxed);  // somebody came meanwhile, and who ended something then may have missed him
+      A::heavy_fence();                    // [quiesce] ↔ asked  [lowered] acquires what fetch_or has read
+      tell(at_rest);
+      if (waiters_.load(relaxed) != 0) return;  // he lowers it
+    }
   }
 
   word& attention_;

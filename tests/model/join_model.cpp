@@ -75,7 +75,7 @@ MODEL_ADD(join_wait);
 // rings, and sleeps. As in worker::answer_bell() and sleep_in_join().
 struct join_bell : model::test<join_bell, 2> {
   static constexpr const char* fact = "a waiter that sleeps is told of what its thief forks, or has seen it before";
-  static constexpr const char* files = "split_deque.hpp; parker.hpp";
+  static constexpr const char* files = "split_deque.hpp; parker.hpp; follower.hpp";
   static constexpr const char* steps = "bell: tell the follower; bell: ring before the look";
   static constexpr model::effort work{.preemptions = 3, .bounded = 100'000, .random = 50'000};
   static constexpr auto modes = model::asymmetric_modes;

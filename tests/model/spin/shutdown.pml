@@ -8,7 +8,7 @@
  * and besides, one of:  -DIDLER  somebody waits in wait_idle() as well        -DENTRY  somebody calls run()
  *
  * Safety: once drain has returned, all that was accepted has ended, and nothing is accepted any more.
- * Liveness: whoever waits for rest returns.
+ * Liveness: whoever waits for rest returns. At the end nobody is asked to tell of it.
  *
  * Mutants, -DM_…:
  *   SUBMITS_FIRST  sums the submits before the ends     LIGHT_END    no fence between an end and the look for a waiter
@@ -16,6 +16,7 @@
  *   LATE_SEEN      reads the word after the sums       LIGHT_ORPHAN hand_off without the heavy fence (ORPHAN)
  *   BLIND_LOWER    lowers the bit and does not look who came meanwhile (IDLER)
  *   LIGHT_LOWER    looks, but behind a light fence (IDLER)
+ *   STALE_BIT      raises it again for somebody who has gone meanwhile (IDLER)
  *   KEEP_TO_ONESELF  sees rest and does not tell those who wait, too (IDLER)
  *   LATE_COUNT     run() looks whether it is closed before it counts itself (ENTRY)
  *   SILENT_UNDO    run() takes its count back and tells nobody (ENTRY)
@@ -114,20 +115,32 @@ inline wait_quiescent() {
   atomic { FENCED -> waiters--; was_last = (waiters == 0) };
   if
   :: was_last ->
-     atomic { FENCED -> attention = false };
-#ifndef M_BLIND_LOWER
-     if
-     :: waiters != 0 ->
+     do
+     :: atomic { FENCED -> attention = false };
+#ifdef M_BLIND_LOWER
+        break
+#else
+        if
+        :: waiters == 0 -> break
+        :: else
+        fi;
         atomic { FENCED -> attention = true };
 #ifdef M_LIGHT_LOWER
         fence();
 #else
         heavy_fence();
 #endif
-        check_quiescent()
-     :: else
-     fi
+        check_quiescent();
+#ifdef M_STALE_BIT
+        break
+#else
+        if
+        :: waiters != 0 -> break            /* he lowers it */
+        :: else
+        fi
 #endif
+#endif
+     od
   :: else ->
 #ifndef M_KEEP_TO_ONESELF
      atomic { FENCED -> qword++ }           /* whoever ended something may be gone before he tells */
@@ -291,6 +304,9 @@ proctype at_rest() {
   assert(stop);                             /* nobody waits for a rest that is there */
   assert(ran == accepted);
   assert(mem[TAIL] == head);
+#ifndef ORPHAN
+  assert(!attention);                       /* nobody sums up for nobody */
+#endif
 #ifdef IDLER
   assert(idle_seen)
 #endif
