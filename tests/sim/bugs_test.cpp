@@ -67,6 +67,9 @@ const mistake mistakes[] = {
     {42, "AnEntryThatIsTakenOutAndStaysTheLast", &cases::the_oldest_of_a_limit_makes_room},
     {43, "ATaskThatIsShedWithoutBeingClaimed", &cases::an_overload_ends_each_task_once},
     {45, "ARuntimeThatStopsAndLeavesATurnBehind", &cases::a_limit_of_coroutines_leaves_no_turn_behind},
+    {46, "ASweepThatDoesNotLookWhoHasStopped", &cases::what_a_sweep_holds_goes_with_its_runtime},
+    {47, "ASearchForTheOldestThatDoesNotLookWhoHasStopped", &cases::what_is_passed_over_goes_with_its_runtime},
+    {48, "ALookForStallsThatForgetsWhoBeganMeanwhile", &cases::what_stalls_is_told_once},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

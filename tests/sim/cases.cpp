@@ -18,6 +18,8 @@ const named all[] = {
     CASE(a_task_may_wait_for_a_later_one),
     CASE(stale_tickets_are_swept),
     CASE(a_swept_lane_is_marked_again),
+    CASE(what_a_sweep_holds_goes_with_its_runtime),
+    CASE(what_is_passed_over_goes_with_its_runtime),
     CASE(a_refused_task_gives_its_place_to_the_blocked),
     CASE(room_in_advance_is_not_slept_over),
     CASE(who_gives_up_leaves_his_place),
@@ -100,6 +102,7 @@ const named all[] = {
     CASE(an_elastic_runtime_may_end_on_its_own_worker),
     CASE(what_a_thief_runs_is_asked_to_stop),
     CASE(an_observer_hears_of_each_task_once),
+    CASE(what_stalls_is_told_once),
 };
 const std::size_t count = std::size(all);
 

@@ -21,6 +21,8 @@ void threads_come_and_go();
 void a_task_may_wait_for_a_later_one();
 void stale_tickets_are_swept();
 void a_swept_lane_is_marked_again();
+void what_a_sweep_holds_goes_with_its_runtime();
+void what_is_passed_over_goes_with_its_runtime();
 void a_refused_task_gives_its_place_to_the_blocked();
 void room_in_advance_is_not_slept_over();
 void who_gives_up_leaves_his_place();
@@ -118,8 +120,10 @@ void a_surplus_worker_that_goes_is_not_counted_on();
 void a_backlog_outlasts_a_pause();
 void elastic_beside_all_that_changes_it();
 void an_elastic_runtime_may_end_on_its_own_worker();
+
 // observer.cpp
 void an_observer_hears_of_each_task_once();
+void what_stalls_is_told_once();
 
 struct named {
   const char* name;

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <map>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 namespace cases {
@@ -93,6 +95,35 @@ void an_observer_hears_of_each_task_once() {
   HOLDS(rt.drain().complete);
   seen.check(rt.metrics().submitted);
   HOLDS(rt.metrics().stalled == static_cast<std::uint64_t>(seen.stalled));
+}
+
+// One begins while the look that another has asked for is under way, the last one while the runtime is drained.
+void what_stalls_is_told_once() {
+  struct hears final : weir::observer {
+    std::map<std::string_view, int> stalls;
+    void on_stall(const weir::task_info& i) noexcept override { ++stalls[i.name]; }
+  } seen;
+  weir::options o = with_workers(up_to(2));
+  o.obs = &seen;
+  o.stall_after = 1ms;
+  weir::runtime rt(o);
+  const auto until_told = [&seen](const char* name) {
+    for (int i = 0; i < 1000 && seen.stalls[name] == 0; ++i) std::this_thread::sleep_for(1ms);
+    HOLDS(seen.stalls[name] == 1);
+  };
+  for (const char* const name : {"first", "second", "third"}) {
+    HOLDS(rt.submit([] {}, {.name = "short"}));
+    std::this_thread::sleep_for(1ms + std::chrono::microseconds(weir::sim::random() % 100));
+    HOLDS(rt.spawn([&, name] { until_told(name); }, {.name = name}).get());
+  }
+  HOLDS(rt.submit([&] { until_told("last"); }, {.name = "last"}));
+  HOLDS(rt.drain().complete);
+  std::uint64_t told = 0;
+  for (const auto& [name, n] : seen.stalls) {
+    HOLDS(n == 1 || name == "short");
+    told += static_cast<std::uint64_t>(n);
+  }
+  HOLDS(rt.metrics().stalled == told && rt.metrics().stalling.empty());
 }
 
 }  // namespace cases

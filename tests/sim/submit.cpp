@@ -217,6 +217,49 @@ void a_swept_lane_is_marked_again() {
   HOLDS(ran.load(std::memory_order_relaxed) == 3);
 }
 
+// Who sweeps has a strand's turn in hand. Its only task is cancelled, and the runtime ends; the turn comes back to queues that nobody
+// looks into any more, and it holds its strand, which holds the core.
+void what_a_sweep_holds_goes_with_its_runtime() {
+  const std::int64_t before = memory.out;
+  {
+    weir::options o = with_workers(1);
+    o.capacity = 2;
+    weir::runtime rt(o);
+    rt.pause();
+    weir::strand s(rt);
+    auto waits = s.spawn([] {});
+    for (int i = 0; i < 3; ++i) rt.spawn([] {}).cancel();
+    weir::sim::thread other([&] {
+      waits.cancel();
+      HOLDS(rt.drain().complete);
+    });
+    static_cast<void>(rt.spawn([] {}));  // there are more stale tickets than capacity: it sweeps
+    other.join();
+  }
+  HOLDS(memory.out == before);
+}
+
+// The same of whoever looks for the oldest: he passes over the turn.
+void what_is_passed_over_goes_with_its_runtime() {
+  const std::int64_t before = memory.out;
+  {
+    weir::options o = with_workers(1);
+    o.capacity = 1;
+    o.full = weir::on_full::drop_oldest;
+    weir::runtime rt(o);
+    rt.pause();
+    weir::strand s(rt);
+    auto waits = s.spawn([] {});
+    weir::sim::thread other([&] {
+      waits.cancel();
+      HOLDS(rt.drain().complete);
+    });
+    static_cast<void>(rt.submit([] {}));
+    other.join();
+  }
+  HOLDS(memory.out == before);
+}
+
 // A bound task holds the only place while its worker is let go, and is refused: there is no start that would tell who waits for it.
 void a_refused_task_gives_its_place_to_the_blocked() {
   weir::options o = with_workers(2);
