@@ -254,41 +254,6 @@ void actor::use_group() {
   }
 }
 
-// Strands and limiteds, over the runtime or over one another.
-void actor::use_gate() {
-  const unsigned how = in_.byte(), b = in_.byte();
-  quiet_ = false;
-  if (gates_.empty() || (how & 7) == 0) {
-    if (gates_.size() >= 4) return;
-    const weir::executor_ref behind = (b & 1) != 0 && !gates_.empty() ? gates_[(b >> 1) % gates_.size()]->to : weir::executor_ref(*w_.rt);
-    const unsigned n = 1 + (b >> 3 & 3);
-    const weir::on_full full = (b & 0x20) != 0 ? weir::on_full::block : weir::on_full::reject;
-    if ((how & 8) != 0) gates_.push_back(std::make_unique<gate>(weir::limited(behind, n, 1 + (b >> 6), full), n));
-    else gates_.push_back(std::make_unique<gate>(weir::strand(behind), 1u));
-    return;
-  }
-  gate& g = *gates_[b % gates_.size()];
-  if ((how & 7) == 1 && (b & 0xc0) == 0) {  // let go of; what it accepted still runs
-    const auto last = std::move(g.to);
-    const weir::status s = g.to.try_submit([] {});
-    require(!s && s.error().code == weir::errc::invalid, "a gate that was moved from took a task");
-    return;
-  }
-  gate_ticket::made_for = &g;
-  const std::uint32_t recipe = in_.word();
-  weir::task_options o;
-  const bool with_options = (how & 16) != 0;
-  if (with_options) options_from(in_.byte(), o);
-  for (unsigned i = 0; i <= (b >> 4 & 3); ++i) {
-    if ((how & 32) != 0) {
-      if (!may_block()) o.start_by = std::min(o.start_by, soon(500us));
-      if (auto h = lend<gate_ticket>(g.to, w_, recipe + i, with_options || !may_block() ? &o : nullptr)) handles_.push_back(std::move(*h));
-    } else {
-      static_cast<void>(give<gate_ticket>(g.to, w_, recipe + i, may_block() ? how >> 6 & 1 : 1, with_options ? &o : nullptr));
-    }
-  }
-}
-
 void actor::resize() {
   const unsigned n = in_.below(8);
   quiet_ = false;
@@ -300,7 +265,9 @@ void actor::resize() {
             "resize was refused", n, static_cast<unsigned>(why));
   } else {
     require(n != 0, "resize to no worker");
-    if (main_ && sides_.empty()) require(w_.rt->workers() == n, "resize said ok, and there are others", w_.rt->workers(), n);
+    if (!main_ || !sides_.empty()) return;
+    const unsigned on_duty = w_.rt->workers();
+    require(w_.elastic ? on_duty >= n : on_duty == n, "resize said ok, and there are others", on_duty, n);
   }
 }
 
@@ -402,7 +369,9 @@ void actor::step() {
   }
   if (op >= 224) {
     if (op < 234) use_timer();
-    else use_blocking();
+    else if (op < 235) use_blocking();
+    else if (op < 236) outlast();
+    else use_coroutine();
     return;
   }
   switch (op % 20) {
@@ -425,7 +394,8 @@ void actor::step() {
       const unsigned id = w_.all.open(kind::copies, true);
       if (id == books::none) break;
       const std::uint32_t recipe = in_.word();
-      w_.all[id].most = static_cast<std::uint8_t>(w_.resized ? 8 : w_.rt->workers());
+      const bool others_resize = w_.resized || !main_ || has_sides();
+      w_.all[id].most = static_cast<std::uint8_t>(others_resize ? 8 : w_.rt->workers());
       w_.uncountable = true;
       quiet_ = false;
       if (!may_block()) let_go();

@@ -25,10 +25,10 @@ struct alarm {
   }
 };
 
-/// A full queue's new task was dropped: it counts.
+/// A full queue's new task was dropped, or a full limit's: it counts.
 inline void note_refusal(world& w, weir::errc why) {
   if (why != weir::errc::dropped) return;
-  require(w.full == weir::on_full::discard, "a new task was dropped under another policy");
+  require(w.discards, "a new task was dropped under another policy");
   w.discarded.fetch_add(1);
 }
 
@@ -206,6 +206,8 @@ class actor {
   void use_gate();
   void use_timer();
   void use_blocking();
+  void use_coroutine();
+  void outlast();
   void resize();
   void reopen();
   void enter();
@@ -231,6 +233,7 @@ class actor {
   };
   std::vector<in_line> line_;  // what is held, the oldest first
   std::vector<alarm> timers_;
+  unsigned naps_ = 0;
 
  public:
   std::size_t capacity = 0;

@@ -2,7 +2,7 @@
 // refused callables are untouched, counters agree at rest, and all memory and threads are given back.
 //
 // The input: nine bytes of options, one that says how the runtime ends, then operations (actor.cpp). WEIR_FUZZ_TRACE=1
-// prints the options.
+// prints the options, and what came of it.
 #include "actor.hpp"
 
 #include <cstdlib>
@@ -16,6 +16,11 @@ using namespace fuzz;
 
 std::atomic<int> threads_started{0}, threads_stopped{0};
 
+bool tracing() {
+  static const bool yes = std::getenv("WEIR_FUZZ_TRACE") != nullptr;
+  return yes;
+}
+
 weir::options options_from(bytes& in, world& w) {
   static constexpr std::size_t capacities[] = {1, 2, 3, 8, 64, 1000};
   static constexpr int spins[] = {0, 5, 50};
@@ -27,13 +32,24 @@ weir::options options_from(bytes& in, world& w) {
   const unsigned policy = in.byte();
   o.full = policy < 128 ? static_cast<weir::on_full>(policy % 2) : static_cast<weir::on_full>(policy % 5);
   w.full = o.full;
+  w.drops = o.full == weir::on_full::drop_oldest;
+  w.discards = o.full == weir::on_full::discard;
   o.pin = in.below(8) == 0 ? weir::pinning::core : weir::pinning::none;
   o.spin = std::chrono::microseconds(spins[in.below(3)]);
   const unsigned bound = in.byte();
   o.starvation_bound = 4 + bound % 61;
   o.max_blocking = 1 + bound % 4;
   o.blocking_capacity = 1 + bound / 4 % 16;
-  o.max_spares = in.below(4);
+  const unsigned more = in.byte();
+  o.max_spares = more % 4;
+  if (const unsigned extra = more >> 2 & 3; extra != 0) {
+    o.max_workers = o.workers + (1u << (extra - 1));
+    w.elastic = true;
+  }
+  if ((more >> 4 & 3) == 3) {
+    o.codel_target = 1ms;
+    w.sheds = true;
+  }
   if (const unsigned each = in.byte(); each >= 224) w.memory.fail_each = each - 222;
   o.memory = &w.memory;
   o.context = &w;
@@ -50,10 +66,11 @@ weir::options options_from(bytes& in, world& w) {
   };
   o.on_thread_start = [](int) { threads_started.fetch_add(1); };
   o.on_thread_stop = [](int) { threads_stopped.fetch_add(1); };
-  if (std::getenv("WEIR_FUZZ_TRACE") != nullptr)
-    std::fprintf(stderr, "workers %u capacity %zu outstanding %zu %s spin %d spares %u blocking %u + %zu memory fails each %u\n", o.workers,
-                 o.capacity, o.max_outstanding, policies[static_cast<unsigned>(o.full)], static_cast<int>(o.spin.count()), o.max_spares,
-                 o.max_blocking, o.blocking_capacity, w.memory.fail_each.load());
+  if (tracing())
+    std::fprintf(stderr, "workers %u capacity %zu outstanding %zu %s spin %d spares %u to %u target %d blocking %u + %zu memory fails each %u\n",
+                 o.workers, o.capacity, o.max_outstanding, policies[static_cast<unsigned>(o.full)], static_cast<int>(o.spin.count()),
+                 o.max_spares, o.max_workers, static_cast<int>(o.codel_target.count()), o.max_blocking, o.blocking_capacity,
+                 w.memory.fail_each.load());
   return o;
 }
 
@@ -77,7 +94,16 @@ void check_counters(world& w) {
   const std::uint64_t unrun = m.cancelled + m.expired + m.dropped + m.stopped;
   require(m.submitted == m.ok + m.failed + unrun, "P35 after the shutdown: the books do not balance", m.submitted, m.ok);
   require(m.queued == 0 && m.running == 0, "after the shutdown something is left", m.queued, m.running);
-  require(m.dropped == 0 || w.full == weir::on_full::drop_oldest || w.full == weir::on_full::discard, "dropped under another policy", m.dropped);
+  require(m.dropped == 0 || w.drops || w.discards, "dropped under another policy", m.dropped);
+  require(m.shed <= m.expired && (m.shed == 0 || w.sheds), "shed, and not expired, or without a target", m.shed, m.expired);
+  require(m.surplus_came == m.surplus_went && (m.surplus_came == 0 || w.elastic), "of the workers that came not all have gone",
+          m.surplus_came, m.surplus_went);
+}
+
+void trace_end(const weir::snapshot& m) {
+  const auto n = [](std::uint64_t x) { return static_cast<unsigned long long>(x); };
+  std::fprintf(stderr, "submitted %llu ok %llu failed %llu cancelled %llu expired %llu (shed %llu) dropped %llu stopped %llu workers came %llu\n",
+               n(m.submitted), n(m.ok), n(m.failed), n(m.cancelled), n(m.expired), n(m.shed), n(m.dropped), n(m.stopped), n(m.surplus_came));
 }
 
 void check_refusals(world& w) {
@@ -191,6 +217,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check_counters(*w);
         check_refusals(*w);
         const weir::snapshot m = w->rt->metrics();
+        if (tracing()) trace_end(m);
         submitted = m.submitted, ran = m.ok + m.failed, failed = m.failed, dropped = m.dropped, counted = true;
         break;
     }
@@ -220,7 +247,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!w->uncountable) {
       const std::uint64_t accepted = s.accepted + w->entries + w->discarded;
       require(submitted == accepted, "the counters and the books differ on what was accepted", submitted, accepted);
-      require(w->full != weir::on_full::discard || dropped == w->discarded, "the counters and the books differ on what was discarded", dropped, w->discarded);
+      require(w->drops || dropped == w->discarded, "the counters and the books differ on what was discarded", dropped, w->discarded);
     }
   }
   return 0;

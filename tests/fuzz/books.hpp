@@ -11,8 +11,9 @@
 
 namespace fuzz {
 
-// Who learns of the end of a task: nobody, a handle, a group; or several workers run copies of it, or it runs again and again.
-enum class kind : std::uint8_t { plain, spawned, child, copies, series };
+// Who learns of the end of a task: nobody, a handle, a group; or several workers run copies of it, or it runs again and again; or it is
+// part of another one, a coroutine, and no task.
+enum class kind : std::uint8_t { plain, spawned, child, copies, series, part };
 
 struct record {
   std::atomic<std::uint8_t> sunk{0}, dropped{0}, refused{0};
@@ -21,6 +22,7 @@ struct record {
   std::atomic<bool> accepted{false};  // by its submitter's knowledge, that is: perhaps after it ran
   std::atomic<bool> threw{false}, read{false};
   std::atomic<bool> cancelled{false}, inside{false};  // a timer's
+  std::atomic<bool> left{false};  // a coroutine's: it ended as cancelled or stopped, which is neither ok nor failed
   std::uint32_t ran_at_cancel = 0;
   bool traceless = false;  // a plain value: nothing tells when it is destroyed
   kind what = kind::plain;
@@ -87,6 +89,11 @@ class books {
         s.failed += r.failed;
         continue;
       }
+      if (r.what == kind::part) {
+        require(ran + dropped == 1, "a part of a coroutine had two fates, or none", id, ran * 10 + dropped);
+        require(r.reported == 0, "the error of a part of a coroutine was reported", id);
+        continue;
+      }
       if (r.traceless) {
         require(ran + sunk + refused <= 1, "a task had two fates", id, ran + sunk + refused);
       } else {
@@ -99,6 +106,11 @@ class books {
       if (r.tries != 0 && ran == 0) {
         require(r.reported <= (r.read || r.what == kind::child ? 0 : 1), "the error of a task that was tried was reported twice", id);
         ++s.cut_short;
+        s.accepted += r.accepted ? 1 : 0;
+        continue;
+      }
+      if (r.left) {
+        require(ran == 1 && r.reported == 0, "a coroutine that was stopped was reported", id, r.reported);
         s.accepted += r.accepted ? 1 : 0;
         continue;
       }
