@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What tests/README.md says is tested is there: a table drifts as soon as a test is added, renamed or taken away.
 
-  * Each header that a model names first, or that has an order in mutants.txt, has a row under "Primitive × kind of test", and no cell is empty or a dash.
+  * Each header that a model names first, that has an order in mutants.txt, or that is a template over the atomics, has a row under
+    "Primitive × kind of test", and no cell is empty or a dash.
   * Each order and fence of core/ is a mutant there, but for those of the seam itself, and so is each step of a model.
   * unit, stress: names of files there, after `through` and before a colon or a semicolon.
   * model: each model that names the header first; `prefix_… (N)` stands for N of them. More may be listed. `none: why` if there is none.
@@ -89,6 +90,12 @@ def unweakened(root, all_models):
            [f'{k}: in mutants.txt, but no longer there' for k in sorted(known - there)]
 
 
+def over_the_seam(root):
+    """Headers whose atomics a model could replace."""
+    return {p.name for d in ('include', 'src') for p in (root / 'core' / d).rglob('*.hpp')
+            if p.name not in SEAM and re.search(r'\btypename A::template atomic<', p.read_text())}
+
+
 def rows(text, heading):
     part = text.split('\n## ' + heading + '\n')[1].split('\n## ')[0]
     lines = re.search(r'(?:^\|.*\n)+', part, re.M).group().strip().split('\n')[2:]
@@ -165,6 +172,7 @@ def problems(root):
                 wrong('sim', f'no mistake {n}')
     found += unweakened(root, all_models)
     found += [f'{h}: under model, but without a row' for h in sorted((set(first) | {k for k in counts if k.endswith('.hpp')}) - seen)]
+    found += [f'{h}: a template over the atomics, but without a row' for h in sorted(over_the_seam(root) - seen)]
     found += [f'mistake {n} of sim/bugs.py is in no row' for n in sorted(bugs - bugs_seen)]
     killed, made = (sum(n[i] for n in counts.values()) for i in (0, 1))
     for what, wanted in ((r'(\d+ of \d+) mutants are killed', f'{killed} of {made}'), (r'and (\d+) mistakes that it must find', str(len(bugs))),
@@ -183,7 +191,7 @@ def self_test(root):
     text = readme.read_text()
     bad = [('| parker | parker |', '| parker | parked |', 'no test parked'), ('| parker | parker | park |', '| parker | parker | |', 'stress: nothing'),
            ('parker_token', 'parker_tocken', 'parker_token is missing'), ('(LIGHT_SHUT)', '(LIGHT_SHOT)', 'no mutant LIGHT_SHOT'),
-           ('| slab |', '| slob |', 'slab.hpp: under model'), ('one_place', 'no_place', 'no case no_place'),
+           ('| slab |', '| slob |', 'slab.hpp: under model'), ('| codel (', '| kodel (', 'codel.hpp: a template'), ('one_place', 'no_place', 'no case no_place'),
            ('mutants are killed', 'mutants are dead', 'it should be')]
     missed = []
     for right, wrong, expected in bad:
