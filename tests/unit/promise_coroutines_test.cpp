@@ -299,15 +299,27 @@ TEST(Coroutines, InAForkedChildNothingGoesOnAndNothingHangs) {
               unused.reset();
               rt.reset();
               check(awake == 0, "nobody goes on");
-              weir::runtime fresh(with_workers(1));
-              std::atomic<int> there{0};
-              auto again = weir::spawn(fresh, goes_on(there, 3));
-              again.cancel();
-              static_cast<void>(again.get());
             }),
             "");
   h.cancel();
   EXPECT_EQ(h.get().error().code, errc::cancelled);
+}
+
+TEST(Coroutines, OfANewRuntimeInAForkedChildRun) {
+  weir::runtime rt(with_workers(2));
+  std::atomic<int> asleep{0}, awake{0};
+  auto h = weir::spawn(rt, sleeps(asleep, awake));
+  ASSERT_TRUE(eventually([&] { return asleep == 1; }));
+  EXPECT_EQ(in_child([&](child_checks& check) {
+              weir::runtime fresh(with_workers(1));
+              std::atomic<int> there{0};
+              auto again = weir::spawn(fresh, goes_on(there, 3));
+              check(eventually([&] { return there == 1; }), "it begins");
+              again.cancel();
+              check(again.get().value_or(-1) == 3, "and goes on when it is asked to stop");
+            }),
+            "");
+  h.cancel();
 }
 
 }  // namespace
