@@ -1,4 +1,6 @@
 // P11, told exactly: time is simulated and passes only when everybody sleeps, or by nanoseconds a step.
+#include "exactly.hpp"
+
 #include <weir/weir.hpp>
 
 #include <gtest/gtest.h>
@@ -13,16 +15,7 @@ using namespace std::chrono_literals;
 using weir::clock_type;
 using weir::errc;
 
-constexpr auto soon = 500us;  // what a few hundred steps take on the slowest of the simulated machines
 constexpr auto rlx = std::memory_order_relaxed;
-
-sim::result exactly(std::uint64_t seed, const std::function<void()>& body) {
-  sim::options o;
-  o.seed = seed;
-  o.warp = false;
-  o.spurious = false;
-  return sim::run(o, body);
-}
 
 weir::options watched() {
   weir::options o;

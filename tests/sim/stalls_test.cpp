@@ -1,4 +1,6 @@
 // options::stall_after, told exactly: time is simulated and passes only when everybody sleeps, or by nanoseconds a step.
+#include "exactly.hpp"
+
 #include <weir/weir.hpp>
 
 #include <gtest/gtest.h>
@@ -14,15 +16,6 @@ using namespace std::chrono_literals;
 using weir::clock_type;
 
 constexpr auto limit = 20ms;
-constexpr auto soon = 500us;  // what a few hundred steps take on the slowest of the simulated machines
-
-sim::result exactly(std::uint64_t seed, const std::function<void()>& body) {
-  sim::options o;
-  o.seed = seed;
-  o.warp = false;
-  o.spurious = false;
-  return sim::run(o, body);
-}
 
 struct hears final : weir::observer {
   struct stall {

@@ -1,4 +1,6 @@
 // What timers do, told exactly: time is simulated and passes only when everybody sleeps, or by nanoseconds a step.
+#include "exactly.hpp"
+
 #include <weir/weir.hpp>
 
 #include <gtest/gtest.h>
@@ -11,16 +13,6 @@ namespace {
 namespace sim = weir::sim;
 using namespace std::chrono_literals;
 using weir::clock_type;
-
-constexpr auto soon = 500us;  // what a few hundred steps take on the slowest of the simulated machines
-
-sim::result exactly(std::uint64_t seed, const std::function<void()>& body) {
-  sim::options o;
-  o.seed = seed;
-  o.warp = false;
-  o.spurious = false;
-  return sim::run(o, body);
-}
 
 weir::options one_worker() {
   weir::options o;
