@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <latch>
 #include <thread>
 
 using namespace std::chrono_literals;
@@ -12,13 +13,17 @@ int main() {
   o.workers = 1;
   weir::runtime rt(o);
 
-  auto slow = rt.spawn([](std::stop_token token) {  // threads are never killed: a task is asked to stop
+  std::latch begun(1);
+  auto slow = rt.spawn([&](std::stop_token token) {  // threads are never killed: a task is asked to stop
+    begun.count_down();
     int steps = 0;
-    for (; !token.stop_requested(); ++steps) std::this_thread::sleep_for(1ms);
+    do std::this_thread::sleep_for(1ms), ++steps;
+    while (!token.stop_requested());
     return steps;
   });
   auto next = rt.spawn([] { std::puts("never printed"); });
 
+  begun.wait();
   if (auto r = slow.get_until(weir::clock_type::now() + 5ms); !r) std::printf("slow: %s\n", weir::to_string(r.error().code));
   next.cancel();  // before its start: its callable and its place in the queue are gone at once
   std::printf("next: %s\n", weir::to_string(next.get().error().code));

@@ -306,8 +306,8 @@ TEST(Coroutines, InAForkedChildNothingGoesOnAndNothingHangs) {
 }
 
 TEST(Coroutines, OfANewRuntimeInAForkedChildRun) {
-  weir::runtime rt(with_workers(2));
   std::atomic<int> asleep{0}, awake{0};
+  weir::runtime rt(with_workers(2));
   auto h = weir::spawn(rt, sleeps(asleep, awake));
   ASSERT_TRUE(eventually([&] { return asleep == 1; }));
   EXPECT_EQ(in_child([&](child_checks& check) {
