@@ -335,11 +335,11 @@ outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
   // tasks start so fast that a sleeper would be woken at once (submit/8: 0.6 of the switches). Not too often, for each look takes the
   // line of the workers' counters away from them.
   const std::uint64_t window = ticks_of(30'000), longest = ticks() + 10 * window;
-  std::uint64_t patience_end = ticks() + window, starts = started_by_workers();
+  std::uint64_t patience_end = ticks() + window, starts = started_sum();
   while (line::look(me) == line::waiting) {
     room_made(true);
     if (const std::uint64_t now = ticks(); now >= patience_end) {
-      const std::uint64_t before = std::exchange(starts, started_by_workers());
+      const std::uint64_t before = std::exchange(starts, started_sum());
       if (starts - before < credits.capacity() / 256 || starts == before || now >= longest) break;
       patience_end = now + window;
     }

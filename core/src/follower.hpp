@@ -3,8 +3,9 @@
 // At most one: others that wait for the same thief sleep until their own job has ended. A number that is read late costs
 // somebody a token that he did not need.
 //
-// Edges: those of the deque. An exposure, fence, look at the number ↔ the number, the bell, heavy fence, look at the deque
-// (split_deque's answer_bell() and ring_and_look()): either the thief sees its follower, or the follower sees the job.
+// Edges
+//   [bell]  split_deque.hpp's: silence, exposure, fence, look at the number ↔ the number, fence, the bell, heavy fence, look at the deque. Either
+//           the thief sees its follower; or the follower sees the job, or that the bell is silent, and rings.
 #pragma once
 
 #include <weir/detail/atomics.hpp>
@@ -23,7 +24,9 @@ class follower {
   /// False: somebody else follows already.
   bool begin(std::uint32_t me) noexcept {
     std::uint32_t seen = nobody;
-    return who_.compare_exchange_strong(seen, me, relaxed, relaxed);
+    const bool leads = who_.compare_exchange_strong(seen, me, relaxed, relaxed);
+    A::fence_seq_cst();  // [bell] ↔ answer_bell
+    return leads;
   }
   void end() noexcept { who_.store(nobody, relaxed); }
   std::uint32_t who() const noexcept { return who_.load(relaxed); }

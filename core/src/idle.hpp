@@ -13,7 +13,8 @@
 // Invariants
 //   I1  a worker re-checks every source of work after it set its bit and left searching_, and before it sleeps.
 //   I2  a bit is cleared by exactly one thread, which puts the worker back into searching_ on its behalf.
-//   I3  hint_ != 0 whenever a worker sleeps. It is 4 only while the last sleeper's sleep is timed.
+//   I3  hint_ != 0 whenever a worker sleeps, but between relax_hint's two looks, whose caller then raises it and looks at the
+//       queues. It is 4 only while the last sleeper's sleep is timed.
 //
 // Edges
 //   [hint]    publish: enqueue, light fence, load hint_ ↔ park: store hint_, heavy fence, re-check of the queues: either
@@ -29,7 +30,8 @@
 //
 // Liveness: a publisher that wakes nobody saw a searcher, or no parked worker. The searcher's own re-check comes after
 // it left searching_ [dekker], so it sees the job or another thread has taken it; a worker that is neither searching
-// nor parked looks at the queues after its task. A publisher that saw hint_ == 0 came before the parker's fence [hint].
+// nor parked looks at the queues after its task. A publisher that saw hint_ == 0 came before the parker's fence, or before that of
+// whoever lowered the hint beside a parker and raised it again: both look at the queues behind it [hint].
 #pragma once
 
 #include "futex.hpp"

@@ -36,7 +36,7 @@ struct inject_traits : moodycamel::ConcurrentQueueDefaultTraits {
 
 // A job as it lies in the queue. It is copied word by word, as it was written a moment ago: a wider load cannot be served from
 // the store buffer, and waits until every earlier store is done, the one to the queue's tail among them, whose line a
-// consumer may just have. That was half of a submit (bench submit/1).
+// consumer may just have. That was 60 % of a submit (bench submit/1).
 struct queued_job {
   queued_job(std::uintptr_t o, std::uint64_t a, std::uint64_t b) noexcept : ops(o), first(a), second(b) {}
   queued_job(const job& j, std::uintptr_t tag = 0) noexcept

@@ -40,13 +40,13 @@ WEIR_NOINLINE outcome submit_slowly(core& c, lease& l, const job& j, patience p)
 }  // namespace
 
 // One call, three writes and no fence: credit, queue, and a look at the hint.
-outcome submit_job(core& c, std::uintptr_t ops, std::uint64_t first, std::uint64_t second, patience p) noexcept {
+outcome submit_job(core& c, std::uintptr_t ops, job_words w, patience p) noexcept {
   if (this_worker == nullptr) [[likely]] {
     if (this_lease.core_id == c.plain_id) [[likely]] {
       lease& l = *this_lease.last;
       if (l.credits.try_use()) [[likely]] {
         l.call.enter();
-        if (l.owner->lanes[static_cast<std::size_t>(lane::normal)].enqueue(l.producer, queued_job(ops | 1, first, second))) [[likely]] {
+        if (l.owner->lanes[static_cast<std::size_t>(lane::normal)].enqueue(l.producer, queued_job(ops | 1, w.word[0], w.word[1]))) [[likely]] {
           c.published(lane::normal);
           l.call.leave();
           return outcome_ok;
@@ -55,10 +55,10 @@ outcome submit_job(core& c, std::uintptr_t ops, std::uint64_t first, std::uint64
         unadmit(c, admission{&l, 1, lane::normal, false, true, -1}, 1);
         return outcome_of(errc::failed);
       }
-      return submit_slowly(c, l, {ops, {first, second}}, p);
+      return submit_slowly(c, l, {ops, {w.word[0], w.word[1]}}, p);
     }
   }
-  const job j{ops, {first, second}};
+  const job j{ops, {w.word[0], w.word[1]}};
   admission a;
   if (const outcome o = admit(c, nullptr, p, a); o != outcome_ok) return o;
   return enqueue(c, a, &j);

@@ -53,6 +53,7 @@ worker& core::add_worker(unsigned number) {
   owned_.push_back(std::make_unique<worker>(*this, index, number));
   worker& w = *owned_.back();
   if (!w.spare) by_number_.add(number, w);
+  w.forks.ring();         // who sleeps already could not
   idle.cover(index + 1);  // before anybody can see it park
   slots_.add(index, w);
   return w;

@@ -392,7 +392,7 @@ void worker::leave_search() noexcept {
         owner.wake_one())
       return;
   }
-  if (owner.idle.any_hungry()) ring_all();  // nobody searches now: the next fork shall wake one
+  if (owner.idle.any_hungry()) ring_all();  // nobody searches now: the others' next fork shall wake one, as its own will for whoever sleeps
   if (owner.elastic) [[unlikely]] owner.look_after_backlog();
 }
 
@@ -505,9 +505,11 @@ void worker::longer_spin() noexcept {
 // From searching to searching, with a sleep between if nothing is there. False: it did not sleep, or it watched and what
 // it saw made it stop. A nap is for whoever found only crumbs: forks do not wake it, and it ends by itself.
 bool worker::sleep(bool nap) noexcept {
-  if (!nap) ring_all();
   owner.idle.prepare(index, nap);
   if (has_work(!nap) || resumed()) return get_up(), false;
+  // Not before publishers can see that this worker sleeps: whoever answered the ring and took his job back before that would owe
+  // nothing to anybody.  [bell]
+  if (!nap) ring_all();
   drains.store(false, relaxed);
   tiny_batches_ = 0;
   std::int64_t ns = nap ? nap_ns : longest_sleep();

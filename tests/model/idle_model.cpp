@@ -84,12 +84,15 @@ struct idlers : model::test<Self, Workers + Others> {
   void leave_search(unsigned me) {
     if (idle.leave_with_work() && model::keeps("leave: look again") && self().has_work(me)) wake_one();
   }
+  void get_up(unsigned me) {
+    rise(me);
+    if (idle.relax_hint() && model::keeps("relax: look again") && self().has_work(me)) wake_one();
+  }
   void sleep(unsigned me) {
     idle.prepare(me, false);
-    if (model::keeps("park: re-check") && self().has_work(me)) return rise(me);
+    if (model::keeps("park: re-check") && self().has_work(me)) return get_up(me);
     bed[me].park();
-    rise(me);
-    if (idle.relax_hint() && self().has_work(me)) wake_one();
+    get_up(me);
   }
   // Works until `stop`.
   void work(unsigned me) {
@@ -211,12 +214,12 @@ struct idle_watch : idlers<idle_watch, 2, 1> {
   }
   void sleep(unsigned me) {
     idle.prepare(me, false);
-    if (has_work(me)) return rise(me);
+    if (has_work(me)) return get_up(me);
     idle.begin_watch();
     const bool watch = claimed.load(relaxed) != 0;
     if (!watch) {
       idle.end_watch();
-      if (model::keeps("watch: re-check") && has_work(me)) return rise(me);
+      if (model::keeps("watch: re-check") && has_work(me)) return get_up(me);
     }
     if (watch) {
       while (!bed[me].park(1) && claimed.load(relaxed) == 0) {}
@@ -224,8 +227,7 @@ struct idle_watch : idlers<idle_watch, 2, 1> {
     } else {
       bed[me].park();
     }
-    rise(me);
-    if (idle.relax_hint() && has_work(me)) wake_one();
+    get_up(me);
   }
   void run(unsigned me) {
     if (meets[me]) both.pass();
@@ -243,11 +245,12 @@ struct idle_watch : idlers<idle_watch, 2, 1> {
 };
 MODEL_ADD(idle_watch);
 
-// Worker 0 forks and then waits in the first half until the second has begun elsewhere.
+// Worker 0 forks and joins, and then forks again and waits in the first half until the second has begun elsewhere. Worker 1 may have
+// rung for the first fork, and be asleep before the second: as in worker::sleep(), fork_slow() and join_slow().
 struct idle_bell : idlers<idle_bell, 2, 0> {
-  static constexpr const char* fact = "a worker that rang and parked is woken by the next fork, or has seen it";
+  static constexpr const char* fact = "a worker that rang and parked is woken by the next fork that is not taken back at once, or has seen it";
   static constexpr const char* files = "split_deque.hpp; idle.hpp; parker.hpp";
-  static constexpr const char* steps = "park: re-check";
+  static constexpr const char* steps = "park: re-check; bell: look again; bell: ring when it shows";
   static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
   struct job {
     unsigned runs = 0;
@@ -263,17 +266,34 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
     return forks.steal(got) == steal_outcome::stolen || (A::asymmetric() && forks.force(got) == steal_outcome::stolen);
   }
   void sleep(unsigned me) {
-    forks.ring();
-    idlers::sleep(me);
+    if (!model::keeps("bell: ring when it shows")) forks.ring();
+    idle.prepare(me, false);
+    if (model::keeps("park: re-check") && has_work(me)) return get_up(me);
+    if (model::keeps("bell: ring when it shows")) forks.ring();
+    idle.begin_watch();
+    idle.end_watch();
+    if (model::keeps("bell: look again") && has_work(me)) return get_up(me);
+    bed[me].park();
+    get_up(me);
   }
   void run(unsigned) {
     ++j.runs;
     both.pass();
     stop_all();
   }
+  void fork() {
+    if (forks.push(0, &j) && forks.answer_bell() && !idle.searched() && idle.any_hungry()) wake_one(true);
+  }
+  bool take_back() {
+    if (forks.pop(0)) return true;
+    if (!forks.reclaim(0)) return false;
+    if (forks.public_empty() && idle.any_hungry()) forks.ring();
+    return true;
+  }
   void thread(unsigned i) {
     if (i == 1) return idlers::work(1);
-    if (forks.push(0, &j) && forks.answer_bell() && !idle.searched() && idle.any_hungry()) wake_one(true);
+    fork();
+    if (take_back()) fork();
     both.pass();
   }
 };

@@ -100,7 +100,6 @@ struct inject_empty : model::test<inject_empty, 3> {
   }
   void publish(std::uint64_t id) {
     MODEL_CHECK(q.enqueue(p, job{0, {id, 0}}));
-    A::light_fence();
     if (idle.published() != 0 && idle.should_wake()) wake();
   }
   void thread(unsigned i) {

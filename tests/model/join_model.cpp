@@ -71,8 +71,8 @@ struct join_wait : model::test<join_wait, 3> {
 };
 MODEL_ADD(join_wait);
 
-// The thief forks and then is in a leaf that goes on only when somebody has taken that fork: the waiter, which looks,
-// rings, and sleeps. As in worker::answer_bell() and sleep_in_join().
+// The thief forks and joins, and then forks again and is in a leaf that goes on only when somebody has taken that fork: the waiter,
+// which looks, rings, and sleeps. As in worker::answer_bell() and sleep_in_join().
 struct join_bell : model::test<join_bell, 2> {
   static constexpr const char* fact = "a waiter that sleeps is told of what its thief forks, or has seen it before";
   static constexpr const char* files = "split_deque.hpp; parker.hpp; follower.hpp";
@@ -86,13 +86,23 @@ struct join_bell : model::test<join_bell, 2> {
   parker<model_atomics> bed;
   int job = 0;
 
-  void thief() {
+  void fork() {
     if (forks.push(0, &job) && forks.answer_bell() && follows.who() != follows.nobody && model::keeps("bell: tell the follower"))
       bed.unpark();
+  }
+  void thief() {
+    fork();
+    if (forks.pop(0) || forks.reclaim(0)) {
+      fork();
+      leaf();
+    }
+    while (taken.load(acquire) == 0) model_atomics::pause();
+    forks.close(0);
+  }
+  void leaf() {
     while (taken.load(acquire) == 0) model_atomics::pause();
     const bool mine = forks.pop(0) || forks.reclaim(0);
     MODEL_CHECK(!mine);
-    forks.close(0);
   }
   void waiter() {
     int* got = nullptr;

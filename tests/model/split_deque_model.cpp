@@ -143,6 +143,14 @@ struct deque_force_more : forks<deque_force_more, 2, 3, 3> {
 };
 MODEL_ADD(deque_force_more);
 
+struct deque_force_full : forks<deque_force_full, 1, 3, 2> {
+  static constexpr const char* fact = "of a full deque all is forced out but the slot that is one too many";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 100'000, .random = 30'000};
+  static constexpr auto modes = model::asymmetric_modes;
+  void thread(unsigned i) { i == 0 ? owner("+++---") : thief("fss"); }
+};
+MODEL_ADD(deque_force_full);
+
 struct deque_two_forces : forks<deque_two_forces, 2, 4, 2> {
   static constexpr const char* fact = "a claim and a trap of an old epoch take nothing from a new one";
   static constexpr model::effort work{.preemptions = 2, .bounded = 100'000, .random = 100'000};

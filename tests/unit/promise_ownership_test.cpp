@@ -10,6 +10,10 @@
 #include <string>
 #include <vector>
 
+namespace test {
+bool submit_optional(weir::runtime& rt, bool full, std::atomic<long>& with, std::atomic<int>& without);  // unwritten_bytes.cpp
+}
+
 namespace {
 
 using namespace test;
@@ -89,6 +93,17 @@ TEST(Callables, OfEverySizeAndAlignmentArriveWhole) {
   ASSERT_TRUE(rt.spawn(aligned{&good}).get());
   ASSERT_TRUE(rt.wait_idle());
   EXPECT_EQ(good, static_cast<int>(2 * sizes + 2));
+}
+
+TEST(Callables, MayHaveBytesThatWereNeverWritten) {
+  weir::runtime rt(with_workers(1));
+  std::atomic<long> sum{0};
+  std::atomic<int> empty{0};
+  EXPECT_TRUE(submit_optional(rt, false, sum, empty));
+  EXPECT_TRUE(submit_optional(rt, true, sum, empty));
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(sum, 7);
+  EXPECT_EQ(empty, 1);
 }
 
 TEST(Callables, MayBeMoveOnly) {

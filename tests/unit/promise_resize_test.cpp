@@ -44,6 +44,21 @@ TEST(Resize, GrowsAtOnce) {
   EXPECT_EQ(at_once(rt, 4), 4u);
 }
 
+TEST(Resize, WhoSleptBeforeIsWokenByTheForksOfANewWorker) {
+  weir::runtime rt(with_workers(1));
+  ASSERT_TRUE(eventually([&] { return rt.metrics().parks != 0; }));
+  ASSERT_TRUE(rt.resize(2));
+  auto met = rt.spawn(
+      [] {
+        std::atomic<bool> elsewhere{false};
+        bool met = false;
+        weir::fork_join([&] { met = eventually([&] { return elsewhere.load(); }); }, [&] { elsewhere = true; });
+        return met;
+      },
+      {.worker = 1});
+  EXPECT_TRUE(met.get().value_or(false));
+}
+
 TEST(Resize, ShrinksAndGrowsAgain) {
   weir::runtime rt(with_workers(4));
   for (unsigned n : {1u, 3u, 2u, 6u, 1u, 70u, 2u}) {

@@ -115,10 +115,12 @@ TEST(SplitDeque, LetsAThiefForceTheOldestFromABusyOwner) {
   item* out = nullptr;
   EXPECT_EQ(d.force(out), steal_outcome::stolen);
   EXPECT_EQ(out, &items[0]);
-  EXPECT_EQ(d.steal(out), steal_outcome::stolen) << "half of the rest became public";
-  EXPECT_EQ(out, &items[1]);
+  for (int i = 1; i < 4; ++i) {
+    EXPECT_EQ(d.steal(out), steal_outcome::stolen) << "all of the rest became public";
+    EXPECT_EQ(out, &items[i]);
+  }
   EXPECT_TRUE(take_back(d, 4));
-  EXPECT_TRUE(take_back(d, 3));
+  EXPECT_FALSE(take_back(d, 3));
 }
 
 TEST(SplitDeque, SaysThatItIsFull) {

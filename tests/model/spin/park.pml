@@ -163,6 +163,26 @@ inline raise_hint() {
 #endif
 }
 
+inline get_up() {              /* and relax_hint */
+  rise();
+  load(HINT, w);
+  if
+  :: w != FLOOR && parked == 0 ->
+     store(HINT, FLOOR);
+     fence();
+#ifndef M_RELAX_BLIND
+     if
+     :: parked != 0 ->
+        raise_hint();
+        if :: WORK -> wake_one() :: else fi
+     :: else
+     fi
+#endif
+  :: else
+  fi;
+  w = 0
+}
+
 proctype worker(byte me) {
   byte w, k;
   bool ok, last, was_asleep;
@@ -187,7 +207,7 @@ look_around:
   raise_hint();
 #ifndef M_NO_RECHECK
   if
-  :: WORK -> rise(); goto look_around
+  :: WORK -> get_up(); goto look_around
   :: else
   fi;
 #endif
@@ -202,7 +222,7 @@ look_around:
      raise_hint();
 #if !defined(M_NO_RECHECK) && !defined(M_WATCH_BLIND)
      if
-     :: WORK -> rise(); goto look_around
+     :: WORK -> get_up(); goto look_around
      :: else
      fi;
 #endif
@@ -212,24 +232,7 @@ look_around:
      sleep_on_token()
   fi;
   if :: over -> goto done :: else fi;
-  rise();
-  /* relax_hint */
-  load(HINT, w);
-  if
-  :: w != FLOOR && parked == 0 ->
-     store(HINT, FLOOR);
-     fence();
-#ifndef M_RELAX_BLIND
-     if
-     :: parked != 0 ->
-        raise_hint();
-        if :: WORK -> wake_one() :: else fi
-     :: else
-     fi
-#endif
-  :: else
-  fi;
-  w = 0;
+  get_up();
   goto look_around;
 done:
   skip

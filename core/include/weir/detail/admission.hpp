@@ -28,8 +28,8 @@ inline constexpr int on_caller = std::numeric_limits<int>::max();  // on_full::c
 inline constexpr int with_time = on_caller - 1;  // anybody's; it is queued with the time, for CoDel (core/src/queue_time.hpp)
 
 // outcome_ok, or why not. A job that fits in a value, in one call.
-// The job's words, in registers: what was just written to memory in words is slow to read in wider pieces (see queued_job).
-WEIR_API outcome submit_job(core& c, std::uintptr_t ops, std::uint64_t first, std::uint64_t second, patience p) noexcept;
+// In registers: what was just written to memory in words is slow to read in wider pieces (see queued_job).
+WEIR_API outcome submit_job(core& c, std::uintptr_t ops, job_words w, patience p) noexcept;
 // The same in steps, so that a refused callable is never touched. Every admit() that answered ok is followed by
 // exactly one enqueue() or unadmit(). enqueue fails with errc::failed (no memory): then nothing was accepted.
 WEIR_API outcome admit(core& c, const task_options* opts, patience p, admission& a, std::size_t n = 1) noexcept;

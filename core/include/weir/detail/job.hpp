@@ -51,6 +51,12 @@ struct job {
 };
 static_assert(sizeof(job) == 24 && std::is_trivially_copyable_v<job>);
 
+// A job's 16 bytes on their way through two registers. Not two integers: some of the bytes may never have been written (padding, an
+// empty optional's value), and a compiler may take it that integers have been.
+struct job_words {
+  std::uint64_t word[2];
+};
+
 // A job on the stack of a caller of run(): goes ahead of all lanes.
 struct entry_job {
   void (*run)(entry_job&) noexcept;
@@ -168,6 +174,11 @@ struct inline_job {
     job j{reinterpret_cast<std::uintptr_t>(&ops), {0, 0}};
     std::memcpy(j.data, static_cast<const void*>(std::addressof(f)), sizeof(F));
     return j;
+  }
+  static job_words words(const F& f) noexcept {
+    job_words w{};
+    std::memcpy(w.word, static_cast<const void*>(std::addressof(f)), sizeof(F));
+    return w;
   }
 };
 

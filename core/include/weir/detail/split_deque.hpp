@@ -30,21 +30,23 @@
 //   [take]     steal's and force's CAS on state_ ↔ reclaim's acquire: one job goes to one side, and the thief has read the
 //              slot before the owner uses it again. No CAS acquires: the load before it has.
 //   [reset]    close's store and reclaim's CAS (new epoch) ↔ steal's and force's loads: who sees the new epoch sees the
-//              owner's split_ of that epoch too, so a trap is never set for an epoch that it does not belong to.
+//              owner's split_ of that epoch too, so nobody takes a trap that the owner has overwritten for one of his own.
 //   [trap]     pop's light fence ↔ force's heavy fence: either the owner's pop sees the trap, or the thief's load of
 //              head_ sees the pop.
 //   [bell]     push's light fence ↔ the heavy fence of whoever rang before it parks (ring_and_look; idle_state::prepare):
 //              either the push sees the bell, or the ringer's look at head_ sees the push. In the same way a push that goes on to
-//              look for sleepers sees the ringer asleep, or he the push; where nobody can force he needs the exposure, so the
-//              fence comes after that. Of two who rang one may take all that the answer exposed; he rings again, and for the
-//              other that is a hint.
+//              look for sleepers sees the ringer asleep, or he the push; where nobody can force he needs the exposure, so
+//              answer_bell's fence comes after that. The same fence orders silencing the bell before that look, and a ringer
+//              shows that he sleeps, then fences, then rings: one whose ring was answered before anybody could see him asleep, by a
+//              job that its owner has taken back since, finds the bell silent and rings again. Of two who rang one may
+//              take all that the answer exposed; he rings again, and for the other that is a hint.
 //
 // Why force() is right. After the heavy fence every pop that did not see the trap is visible in head_ [trap]; a pop
 // that saw it goes through reclaim(), which begins a new epoch, so the commit fails. Hence at the commit the owner has
 // not gone below head_ as read, and the jobs in [split, head_) are still unstarted. A claim left by a thief that
 // sleeps is cancelled by the owner's next slow operation, so the owner never waits; other thieves use steal().
 // The epoch wraps. A thief goes wrong if between its first look and its CAS, a few instructions, the owner makes a multiple of 2^39
-// slow operations and leaves the very same word. Each has a locked instruction, 5 ns at the least: the thief would have to
+// slow operations and leaves the very same word. Each has a locked instruction or, a close, follows one, 5 ns at the least: the thief would have to
 // sleep for 46 minutes in which its victim does nothing else, and wake up within one operation in 5e11. The model of the wrap
 // shows that k bits stand 2^k - 1 slow operations, and not one more.
 #pragma once
@@ -155,14 +157,15 @@ class split_deque {
   void silence() noexcept {
     if (A::asymmetric()) bell_.store(Capacity, relaxed);
   }
-  /// The owner's answer to a push that said so. True: something was exposed, and the owner looks for sleepers next.
+  /// The owner's answer to a push that said so. True: something was exposed, and the owner looks for sleepers next. Whoever is seen
+  /// asleep is told; whoever is not rings after this, and does not find the bell still ringing.
   bool answer_bell() noexcept {
     silence();
     if (!expose()) {  // forced out meanwhile: whoever else has rung, and now sleeps, is not answered yet
       ring();
       return false;
     }
-    if (!A::asymmetric()) A::fence_seq_cst();  // [bell] ↔ ring_and_look, prepare; else the push's light fence does
+    A::fence_seq_cst();  // [bell] ↔ ring_and_look, prepare, begin
     return true;
   }
 
@@ -172,7 +175,7 @@ class split_deque {
     if (bell_.load(relaxed) != 0) bell_.store(0, relaxed);
   }
 
-  /// For whoever is about to sleep: is there something at index >= lowest after all? If not, the next push sees the bell.
+  /// For whoever shows already that it sleeps: is there something at index >= lowest after all? If not, the next push sees the bell.
   bool ring_and_look(index lowest = 0) noexcept {
     ring();
     A::heavy_fence();  // [bell] ↔ push, answer_bell

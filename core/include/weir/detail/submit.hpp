@@ -40,8 +40,7 @@ status submit_plain(core& c, F&& f, patience p, const task_options* opts) {
   if (is_null_callable(f)) return errc::invalid;
   if constexpr (fits_in_job<D>) {
     if (opts == nullptr) [[likely]] {
-      const job j = inline_job<D>::make(f);
-      return to_status(submit_job(c, j.tagged_ops, j.data[0], j.data[1], p));
+      return to_status(submit_job(c, reinterpret_cast<std::uintptr_t>(&inline_job<D>::ops), inline_job<D>::words(f), p));
     }
   }
   admission a;
