@@ -281,6 +281,7 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
     both.pass();
     stop_all();
   }
+  void before() { forks.ring(); }  // worker 1 did, while it looked around
   void fork() {
     if (forks.push(0, &j) && forks.answer_bell() && !idle.searched() && idle.any_hungry()) wake_one(true);
   }

@@ -86,6 +86,7 @@ struct join_bell : model::test<join_bell, 2> {
   parker<model_atomics> bed;
   int job = 0;
 
+  void before() { forks.ring(); }  // the waiter did, while it looked around
   void fork() {
     if (forks.push(0, &job) && forks.answer_bell() && follows.who() != follows.nobody && model::keeps("bell: tell the follower"))
       bed.unpark();
@@ -106,8 +107,9 @@ struct join_bell : model::test<join_bell, 2> {
   }
   void waiter() {
     int* got = nullptr;
-    for (;;) {
-      if (forks.steal(got) == steal_outcome::stolen || forks.force(got) == steal_outcome::stolen) break;
+    for (unsigned n = 0;; ++n) {  // forces only after a while
+      if (forks.steal(got) == steal_outcome::stolen) break;
+      if ((n > 2 || rl::rand(2) != 0) && forks.force(got) == steal_outcome::stolen) break;
       follows.begin(1);
       bool visible = false;
       if (model::keeps("bell: ring before the look")) {
