@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <map>
 #include <set>
@@ -105,7 +106,8 @@ TEST(Runner, BeginsNoRoundThatWouldPassTheLimit) {
   EXPECT_GE(r.rounds.size(), 1u);
   EXPECT_LT(r.rounds.size(), 20u);
   EXPECT_TRUE(r.complete);
-  EXPECT_NE(r.warnings[0].find("of 1000 rounds"), std::string::npos) << r.warnings[0];
+  EXPECT_TRUE(std::any_of(r.warnings.begin(), r.warnings.end(),
+                          [](const std::string& w) { return w.find("of 1000 rounds") != std::string::npos; }));
 }
 
 TEST(Runner, KeepsWhatWasMeasuredBeforeAnInterrupt) {
@@ -152,7 +154,7 @@ TEST(Program, GivesWhatItSaysAndHowItEnds) {
 }
 
 TEST(Program, ThatHangsIsKilledWithItsChildren) {
-  const program_end end = run_program({"/bin/sh", "-c", "sleep 1000 & echo $!; sleep 1000"}, 0.3);
+  const program_end end = run_program({"/bin/sh", "-c", "sleep 1000 & echo $!; sleep 1000"}, 3);
   EXPECT_EQ(end.failure.rfind("hung", 0), 0u) << end.failure;
   const pid_t child = std::stoi(end.out);
   int i = 0;

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include <unistd.h>
+
 namespace fs = std::filesystem;
 
 std::string read(const fs::path& file) {
@@ -19,7 +21,7 @@ std::string read(const fs::path& file) {
 }
 
 int main() {
-  const fs::path folder = fs::temp_directory_path() / ("weir-blocking-io-" + std::to_string(std::hash<std::string>{}(fs::current_path())));
+  const fs::path folder = fs::temp_directory_path() / ("weir-blocking-io-" + std::to_string(getpid()));
   fs::create_directories(folder);
   for (int i = 0; i < 20; ++i) std::ofstream(folder / std::to_string(i)) << std::string(1000, static_cast<char>('a' + i));
 

@@ -1,4 +1,4 @@
-// A graceful stop: on SIGTERM no new work, half a second for what was accepted, and what did not run is kept, not lost.
+// A graceful stop: on SIGTERM no new work, half a minute for what was accepted, and what did not run is kept, not lost.
 #include <weir/weir.hpp>
 
 #include <chrono>
@@ -28,7 +28,7 @@ int main() {
   int signal = 0;
   sigwait(&terminate, &signal);
 
-  const auto limit = weir::clock_type::now() + 500ms;  // rt.drain(limit) when nothing need be kept
+  const auto limit = weir::clock_type::now() + 30s;  // rt.drain(limit) when nothing need be kept
   const auto left = [&] { const weir::snapshot m = rt.metrics(); return m.ok < 3 || m.running == 0; };
   while (left() && weir::clock_type::now() < limit) std::this_thread::sleep_for(1ms);
   std::vector<weir::task_fn> kept;  // what has not begun, for a queue on disk

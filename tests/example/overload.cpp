@@ -31,6 +31,7 @@ int main() {
       ++expired;  // answer 503, if the client is there
   std::printf("expired: %d of %zu\n", expired, requests.size());
   std::printf("shed, by the metrics: %llu\n", static_cast<unsigned long long>(rt.metrics().shed));
+  std::this_thread::sleep_for(120ms);  // overload is over with its interval
   std::printf("a new request: %s\n", rt.spawn([] { return "in time"; }).get().value());
 }
 

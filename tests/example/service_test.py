@@ -218,7 +218,7 @@ class TheService(unittest.TestCase):
             self.assertEqual((checked.returncode, checked.stdout), (0, ''))
 
     def test_sigterm_drains_refuses_and_reports(self):
-        s = self.start('--workers', '1', '--work-us', '50000')
+        s = self.start('--workers', '1', '--work-us', '200000', '--drain-s', '60')
         self.assertEqual(s.ask('GET', '/healthz')[::2], (200, 'ok\n'))
         self.assertEqual(s.post(40)[0], 202)
         s.process.send_signal(signal.SIGTERM)
@@ -247,8 +247,13 @@ class TheService(unittest.TestCase):
     def test_another_sigterm_ends_the_drain(self):
         s = self.start('--workers', '1', '--work-us', '100000', '--drain-s', '600')
         self.assertEqual(s.post(900)[0], 202)
-        s.process.send_signal(signal.SIGTERM)
-        time.sleep(1.5)
+        for _ in range(20):  # one counts only a second after the drain has begun
+            s.process.send_signal(signal.SIGTERM)
+            try:
+                s.process.wait(1.5)
+                break
+            except subprocess.TimeoutExpired:
+                pass
         status, out, _ = s.end()
         self.assertEqual(status, 3)
         self.assertIn('once more: the drain ends now\n', out)

@@ -247,7 +247,9 @@ TEST(ParallelFor, AStopInTheMiddleKeepsFurtherChunksFromStarting) {
     std::stop_source source;
     std::atomic<int> ran{0};
     const auto body = [&](int) {
-      if (++ran == 100) source.request_stop();
+      const int n = ++ran;
+      if (n == 100) source.request_stop();
+      while (n > 100 && !source.stop_requested()) std::this_thread::yield();
     };
     EXPECT_EQ(code_of(parallel_for(0, 1'000'000, body, {.grain = 10, .stop = source.get_token()})), errc::cancelled);
     EXPECT_GE(ran, 100);
@@ -521,7 +523,9 @@ TEST(ParallelReduce, AStopGivesCancelledAndNoHalfResult) {
       std::stop_source source;
       std::atomic<int> mapped{0};
       const auto r = parallel_reduce(0, 1'000'000, 0, [&](int) {
-        if (++mapped == 50) source.request_stop();
+        const int n = ++mapped;
+        if (n == 50) source.request_stop();
+        while (n > 50 && !source.stop_requested()) std::this_thread::yield();
         return 1;
       }, std::plus<>{}, {.grain = 10, .stop = source.get_token(), .deterministic = deterministic});
       EXPECT_EQ(code_of(r), errc::cancelled);

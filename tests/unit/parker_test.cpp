@@ -49,6 +49,7 @@ TEST(Parker, WakesASleeperByASystemCallAndNobodyElse) {
     EXPECT_TRUE(p.park());
   });
   EXPECT_TRUE(eventually([&] { return tid != 0 && asleep(tid); }));
+  let_it_misbehave();  // the chaos build may have held it up before it was about to sleep
   EXPECT_TRUE(p.unpark());
   sleeper.join();
   EXPECT_FALSE(p.unpark());

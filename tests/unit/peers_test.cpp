@@ -168,8 +168,9 @@ TEST(LikeAnts, ReleaseWithALimitSaysWhetherAllHaveEndedAndARebootTakesTasksAgain
     EXPECT_EQ(code(line.submit([] {})), errc::stopped);
     ASSERT_TRUE(rt.restart());  // strands and limits go on, too
   }
-  gate go;
-  ASSERT_TRUE(line.submit([&] { go.wait(); }));
+  gate begun, go;
+  ASSERT_TRUE(line.submit([&] { begun.open(), go.wait(); }));
+  begun.wait();
   EXPECT_FALSE(rt.drain(weir::clock_type::now() + 5ms).complete);
   go.open();
   EXPECT_TRUE(rt.drain().complete);

@@ -237,7 +237,7 @@ TEST(Coroutines, AnAbortEndsThoseThatHaveNotBegunAndHandsOutNone) {
   auto h = weir::spawn(rt, unstarted(life));
   int sunk = 0;
   std::thread opener([&] {
-    std::this_thread::sleep_for(5ms);
+    EXPECT_TRUE(eventually([&] { return h.ready(); }));
     p->release();
   });
   EXPECT_TRUE(rt.abort([&](weir::task_fn&&) { ++sunk; }).complete);

@@ -210,18 +210,24 @@ usage used_by_threads_since(const std::set<std::string>& before) {
 
 class Idle : public ::testing::Test {
  protected:
-  // After the work: lets the spin budget pass, then looks at a rest of 300 ms.
+  // After the work: lets the spin budget pass, then looks at a rest of 300 ms. A thread that the machine held up until then is at rest
+  // in the next look; one that polls never is.
   void expect_rest(std::chrono::milliseconds settle = 100ms) {
     std::this_thread::sleep_for(settle);
-    const usage a = used_by_threads_since(before_);
-    const std::clock_t process_a = std::clock();
-    std::this_thread::sleep_for(300ms);
-    const std::clock_t process_b = std::clock();
-    const usage b = used_by_threads_since(before_);
-    EXPECT_GE(a.threads, 1u);
-    EXPECT_LE(b.switches - a.switches, 3u) << "somebody wakes up for nothing";
-    EXPECT_LE(b.cpu_ns - a.cpu_ns, 3'000'000u) << "ns of CPU in 300 ms of rest";
-    EXPECT_LE(process_b - process_a, CLOCKS_PER_SEC / 30) << "of the whole process";
+    for (int look = 1;; ++look) {
+      const usage a = used_by_threads_since(before_);
+      const std::clock_t process_a = std::clock();
+      std::this_thread::sleep_for(300ms);
+      const std::clock_t process = std::clock() - process_a;
+      const usage b = used_by_threads_since(before_);
+      const bool rests = b.switches - a.switches <= 3 && b.cpu_ns - a.cpu_ns <= 3'000'000 && process <= CLOCKS_PER_SEC / 30;
+      if (!rests && look < 5) continue;
+      EXPECT_GE(a.threads, 1u);
+      EXPECT_LE(b.switches - a.switches, 3u) << "somebody wakes up for nothing";
+      EXPECT_LE(b.cpu_ns - a.cpu_ns, 3'000'000u) << "ns of CPU in 300 ms of rest";
+      EXPECT_LE(process, CLOCKS_PER_SEC / 30) << "of the whole process";
+      return;
+    }
   }
   std::set<std::string> before_ = threads_now();
 };

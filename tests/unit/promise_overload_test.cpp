@@ -365,7 +365,7 @@ TEST(OverloadControl, TheOldestIsDroppedAndTheCancelledAreSweptOut) {
   ASSERT_TRUE(rt.wait_idle());
   EXPECT_EQ(t.alive, 0);
   const weir::snapshot m = rt.metrics();
-  EXPECT_EQ(m.submitted, m.ok + m.cancelled + m.dropped);
+  EXPECT_EQ(m.submitted, m.ok + m.cancelled + m.dropped + m.expired);
 }
 
 TEST(OverloadControl, TheOrderOfASubmitterIsKept) {

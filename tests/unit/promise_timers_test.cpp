@@ -114,13 +114,15 @@ TEST(Timers, OfTheEndOfTimeWaitAndCanBeCancelled) {
 }
 
 TEST(Timers, WhoseCancelSaysTrueNeverStartAndTheirCallableIsGoneAtOnce) {
-  weir::runtime rt(with_workers(2));
+  weir::runtime rt(with_workers(1));
   tally t;
+  plug p(rt);
   auto timer = weir::after(rt, 5ms, probe<100>(t));
   EXPECT_EQ(t.alive, 1);
   EXPECT_TRUE(timer.cancel());
   EXPECT_EQ(t.alive, 0);
   EXPECT_FALSE(timer.cancel()) << "twice is once";
+  p.release();
   let_it_misbehave();
   EXPECT_EQ(t.calls, 0);
   EXPECT_EQ(rt.metrics().cancelled, 1u);
@@ -159,6 +161,7 @@ TEST(Timers, CancelRacingTheStartIsEitherCancelledOrRanNeverBoth) {
 TEST(Timers, AreCancelledByTheirDestructorUnlessTheyAreDetached) {
   weir::runtime rt(with_workers(1));
   tally gone, stays, moved;
+  plug p(rt);
   {
     auto a = weir::after(rt, 5ms, probe<8>(gone));
     auto b = weir::after(rt, 5ms, probe<8>(stays));
@@ -170,6 +173,7 @@ TEST(Timers, AreCancelledByTheirDestructorUnlessTheyAreDetached) {
     d.detach();
   }
   EXPECT_EQ(gone.alive, 0);
+  p.release();
   ASSERT_TRUE(rt.wait_idle());
   EXPECT_EQ(gone.calls, 0);
   EXPECT_EQ(stays.calls, 1);
@@ -243,6 +247,7 @@ TEST(Series, DoNotDrift) {
   });
   ASSERT_TRUE(eventually([&] { return n >= 100; }));
   t.cancel();
+  ASSERT_TRUE(rt.wait_idle());  // one that had begun refers to what is above
   EXPECT_EQ(early, 0) << "the n-th is not before n periods";
 }
 
@@ -258,6 +263,7 @@ TEST(Series, NeverRunBesideThemselvesAndSkipWhatWouldOverlap) {
   });
   ASSERT_TRUE(eventually([&] { return n >= 10; }));
   t.cancel();
+  ASSERT_TRUE(rt.wait_idle());
   const auto took = clock_type::now() - begin;
   EXPECT_EQ(beside, 0);
   EXPECT_LE(n, took / 3ms) << "two of three are skipped";
@@ -276,19 +282,21 @@ TEST(Series, ThatQueueCatchUpWithTime) {
   first.open();
   EXPECT_TRUE(eventually([&] { return n >= 29; })) << "none is left out";
   EXPECT_TRUE(t.cancel());
+  ASSERT_TRUE(rt.wait_idle());
   EXPECT_LE(n, (clock_type::now() - begin) / 1ms);
 }
 
 TEST(Series, ThatCoalesceFollowOnceForAllThatOverlapped) {
   weir::runtime rt(with_workers(2));
   std::vector<weir::time_point> at;
-  gate first, third;
+  gate begun, first, third;
   auto t = weir::every(rt, 10ms, [&] {
     at.push_back(clock_type::now());
-    if (at.size() == 1) first.wait();
+    if (at.size() == 1) begun.open(), first.wait();
     if (at.size() == 3) third.open();
   }, weir::overlap::coalesce);
-  std::this_thread::sleep_for(65ms);
+  begun.wait();
+  std::this_thread::sleep_until(at[0] + 65ms);
   const auto before = clock_type::now();
   first.open();
   third.wait();

@@ -160,7 +160,7 @@ TEST_F(WaitingLine, WakesTheSleeperWhoIsServedOrShutOrStopped) {
       tid = thread_id();
       got = wait(me);
     });
-    EXPECT_TRUE(eventually([&] { return tid != 0 && asleep(tid); }));
+    EXPECT_TRUE(eventually([&] { return tid != 0 && l.length() == 1 && asleep(tid); }));
     if (how == line::served) make_room();
     else if (how == line::shut) l.shut_all();
     else line::answer_oneself(me, line::stopped);
