@@ -48,7 +48,7 @@ TEST(Resize, WhoSleptBeforeIsWokenByTheForksOfANewWorker) {
   weir::runtime rt(with_workers(1));
   ASSERT_TRUE(eventually([&] { return rt.metrics().parks != 0; }));
   ASSERT_TRUE(rt.resize(2));
-  auto met = rt.spawn(
+  auto in_two_places = rt.spawn(
       [] {
         std::atomic<bool> elsewhere{false};
         bool met = false;
@@ -56,7 +56,7 @@ TEST(Resize, WhoSleptBeforeIsWokenByTheForksOfANewWorker) {
         return met;
       },
       {.worker = 1});
-  EXPECT_TRUE(met.get().value_or(false));
+  EXPECT_TRUE(in_two_places.get().value_or(false));
 }
 
 TEST(Resize, ShrinksAndGrowsAgain) {
