@@ -29,16 +29,25 @@ struct lease_list {
   ~lease_list();
 };
 thread_local lease_list my_leases;
+// By now: what submits after that, in the destructor of another thread-local or of something static, keeps its lease.
+constinit thread_local bool leases_are_gone = false;
 
 mutex registry_mutex;
-std::vector<core*> registry;
+// Never destroyed: a static runtime may outlive what this file has.
+std::vector<core*>& registry() noexcept {
+  using list = std::vector<core*>;
+  alignas(list) static std::byte storage[sizeof(list)];
+  static list* const there = ::new (static_cast<void*>(storage)) list;
+  return *there;
+}
 
 bool registered(std::uint64_t id) noexcept {  // under registry_mutex
-  return std::any_of(registry.begin(), registry.end(), [&](const core* c) { return c->id == id; });
+  return std::any_of(registry().begin(), registry().end(), [&](const core* c) { return c->id == id; });
 }
 
 lease_list::~lease_list() {
   this_lease = {};
+  leases_are_gone = true;
   const std::lock_guard lock(registry_mutex);
   for (const entry& e : entries)
     if (registered(e.core_id) && !e.owner->dead()) e.owner->give_lease_back(*e.l);
@@ -46,16 +55,16 @@ lease_list::~lease_list() {
 
 void before_fork() {
   registry_mutex.lock();
-  for (core* c : registry)
+  for (core* c : registry())
     if (!c->dead()) c->lock_for_fork();
 }
 void after_fork_in_parent() {
-  for (core* c : registry)
+  for (core* c : registry())
     if (!c->dead()) c->unlock_after_fork();
   registry_mutex.unlock();
 }
 void after_fork_in_child() {
-  for (core* c : registry)
+  for (core* c : registry())
     if (!c->dead()) {
       c->die();
       c->unlock_after_fork();
@@ -75,36 +84,37 @@ void register_core(core& c) {
   static const int once = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   static_cast<void>(once);
   const std::lock_guard lock(registry_mutex);
-  registry.push_back(&c);
+  registry().push_back(&c);
 }
 void unregister_core(core& c) noexcept {
   const std::lock_guard lock(registry_mutex);
-  std::erase(registry, &c);
+  std::erase(registry(), &c);
 }
 // For a process that hangs, perhaps with the lock held: then the list is read without it.
 void for_registered_cores(void (*f)(const core&, void*) noexcept, void* argument) noexcept {
   const bool locked = registry_mutex.try_lock();
-  for (const core* c : registry) f(*c, argument);
+  for (const core* c : registry()) f(*c, argument);
   if (locked) registry_mutex.unlock();
 }
 #if defined(WEIR_SIM)
-void forget_cores() noexcept { registry.clear(); }  // a failed simulation leaves its runtimes behind
+void forget_cores() noexcept { registry().clear(); }  // a failed simulation leaves its runtimes behind
 #endif
 unsigned registered_cores() noexcept {
   const std::lock_guard lock(registry_mutex);
-  return static_cast<unsigned>(std::count_if(registry.begin(), registry.end(), [](core* c) { return !c->dead(); }));
+  return static_cast<unsigned>(std::count_if(registry().begin(), registry().end(), [](core* c) { return !c->dead(); }));
 }
 
 lease& core::my_lease() {
   if (dead()) throw_errc(errc::stopped);
   if (this_lease.core_id == id) return *this_lease.last;
-  for (const auto& e : my_leases.entries)
-    if (e.core_id == id) {
-      this_lease = {id, e.l};
-      return *e.l;
-    }
-  my_leases.entries.reserve(my_leases.entries.size() + 1);
-  {  // forget runtimes that are gone
+  if (!leases_are_gone) [[likely]] {
+    for (const auto& e : my_leases.entries)
+      if (e.core_id == id) {
+        this_lease = {id, e.l};
+        return *e.l;
+      }
+    my_leases.entries.reserve(my_leases.entries.size() + 1);
+    // Forget runtimes that are gone.
     const std::lock_guard lock(registry_mutex);
     std::erase_if(my_leases.entries, [](const auto& e) { return !registered(e.core_id); });
   }
@@ -123,7 +133,7 @@ lease& core::my_lease() {
     }
   }
   l->heap.adopt();
-  my_leases.entries.push_back({id, this, l});
+  if (!leases_are_gone) my_leases.entries.push_back({id, this, l});
   this_lease = {id, l};
   return *l;
 }
@@ -280,7 +290,12 @@ bool core::drop_oldest(lease& from, lane l) noexcept {
   bool found = false;
   for (std::size_t left = q.size() + 1; left != 0 && kept != std::size(passed) && !found; --left) {
     job j;
-    if (q.take(&j, 1) == 0) break;
+    if (q.take(&j, 1) == 0) {
+      if (q.empty()) break;
+      ++left;  // somebody else is about to take one, or was too late for it
+      cpu_relax();
+      continue;
+    }
     if (is_sweep_marker(j)) continue;
     if (ticket_is_stale(j)) {
       j.ops().run(j);

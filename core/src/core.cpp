@@ -40,11 +40,15 @@ core::core(const options& o, topology t)
 core::~core() = default;
 
 std::uint64_t core::submitted_sum() const noexcept {
+  const std::lock_guard lock(lease_mutex_);
+  // What was taken back comes first: each of it was counted before, by its lease or at the doors. The other way round one that comes and is
+  // taken back between the two looks would hide another, and the sum be that of a runtime at rest.
+  std::uint64_t back = 0;
+  for (const auto& l : leases_) back += l->returned.get();
   std::uint64_t n = doors_.entered() + time.submitted();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) n += slot(i)->submitted.get();
-  const std::lock_guard lock(lease_mutex_);
-  for (const auto& l : leases_) n += l->credits.used_settled() - l->returned.get();
-  return n;
+  for (const auto& l : leases_) n += l->credits.used_settled();
+  return n - back;
 }
 
 std::uint64_t core::started_by_workers() const noexcept {

@@ -5,8 +5,8 @@
 //
 // Edges
 //   [done]  add's store or fetch_add → get's load: who has seen a task counted as ended sees what it did, and all that it
-//           had counted as submitted before. Taking back publishes nothing, so it is relaxed: whoever reads it gets no
-//           order from it, and no reader relies on one from a count that was taken back (ends never are).
+//           had counted as submitted before; who has seen a count of what was taken back (lease::returned) sees that it had been
+//           counted. sub() publishes nothing, so it is relaxed: no reader relies on an order from a count that it lowers.
 #pragma once
 
 #include <weir/detail/atomics.hpp>

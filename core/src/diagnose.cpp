@@ -195,12 +195,14 @@ class diagnosis {
 
   // As submitted_sum(), but without its lock if that is not to be had.
   std::uint64_t submitted() const noexcept {
+    const bool locked = c_.lease_mutex_.try_lock();
+    std::uint64_t back = 0;
+    for (const auto& l : c_.leases_) back += l->returned.get();
     std::uint64_t n = c_.doors_.entered() + c_.time.submitted();
     for (unsigned i = 0, e = c_.slot_count(); i < e; ++i) n += c_.slot(i)->submitted.get();
-    const bool locked = c_.lease_mutex_.try_lock();
-    for (const auto& l : c_.leases_) n += l->credits.used() - l->returned.get();
+    for (const auto& l : c_.leases_) n += l->credits.used();
     if (locked) c_.lease_mutex_.unlock();
-    return n;
+    return n - back;
   }
 
   void leases() noexcept {

@@ -172,7 +172,9 @@ void worker::join_stolen(fork_deque::index h, fork_job& j) noexcept {
 void worker::sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept {
   if (!joins::fall_asleep(j.word, index)) return;
   const bool leads = thief.follows.begin(index);
-  if (!(thief.forks.ring_and_look(base) && leads && os_atomics::asymmetric()))
+  // What is private cannot be had without membarrier.
+  const bool there = thief.forks.ring_and_look(base) && (os_atomics::asymmetric() || !thief.forks.public_empty());
+  if (!(there && leads))
     park_in_wait([&](std::int64_t ns) { return bed.park(ns); });
   if (leads) thief.follows.end();
 }

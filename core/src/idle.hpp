@@ -151,7 +151,7 @@ class idle_state {
   /// Publishers shall look (again). True, so that it reads well in a condition. The caller re-checks the queues.
   bool raise_hint() noexcept {
     hint_.store(floor_ | 1, relaxed);
-    A::heavy_fence();  // [hint] ↔ publish
+    A::heavy_fence();  // [hint] ↔ publish; and of the fork deque's bell ↔ push
     return true;
   }
   /// The caller, parked and re-checked, sleeps for a short time only, to watch a worker that looks at the queues often.

@@ -255,8 +255,8 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
   if (complete) end_threads();
   report r = make_report(complete);
   life.lock();
-  last_report_ = r;
   if (complete) {
+    last_report_ = r;  // which names nobody, so that there is nothing to allocate
     doors_.close(phase::stopped);
     let_go_of_late(life);
   }

@@ -506,10 +506,10 @@ void worker::longer_spin() noexcept {
 // it saw made it stop. A nap is for whoever found only crumbs: forks do not wake it, and it ends by itself.
 bool worker::sleep(bool nap) noexcept {
   owner.idle.prepare(index, nap);
-  if (has_work(!nap) || resumed()) return get_up(), false;
-  // Not before publishers can see that this worker sleeps: whoever answered the ring and took his job back before that would owe
-  // nothing to anybody.  [bell]
+  // Not before others can see that this worker sleeps: whoever answered the ring and took his job back before that would owe nothing
+  // to anybody. What is forked unheard until the ring is seen by the look behind end_watch().  [bell]
   if (!nap) ring_all();
+  if (has_work(!nap) || resumed()) return get_up(), false;
   drains.store(false, relaxed);
   tiny_batches_ = 0;
   std::int64_t ns = nap ? nap_ns : longest_sleep();
@@ -520,7 +520,8 @@ bool worker::sleep(bool nap) noexcept {
   } else {
     owner.idle.end_watch();
     watch_ns_ = watch_ns;
-    // The hint was weak for a moment, and who claimed jobs meanwhile may have left them to this watch.  [watch]
+    // The hint was weak for a moment, and who claimed jobs meanwhile may have left them to this watch  [watch]; and somebody may have
+    // forked before he could hear the ring  [bell].
     if (has_work(!nap) || somebody_drains()) return get_up(), false;
   }
   parks.add();

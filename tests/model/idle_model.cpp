@@ -268,8 +268,8 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
   void sleep(unsigned me) {
     if (!model::keeps("bell: ring when it shows")) forks.ring();
     idle.prepare(me, false);
-    if (model::keeps("park: re-check") && has_work(me)) return get_up(me);
     if (model::keeps("bell: ring when it shows")) forks.ring();
+    if (model::keeps("park: re-check") && has_work(me)) return get_up(me);
     idle.begin_watch();
     idle.end_watch();
     if (model::keeps("bell: look again") && has_work(me)) return get_up(me);

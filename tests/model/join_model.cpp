@@ -129,4 +129,40 @@ struct join_bell : model::test<join_bell, 2> {
 };
 MODEL_ADD(join_bell);
 
+// Where nobody can force: each push exposes, and the waiter sleeps on what is private, but not on what is public.
+struct join_bell_absent : model::test<join_bell_absent, 2> {
+  static constexpr const char* fact = "without membarrier a waiter does not sleep on what its thief has made public";
+  static constexpr const char* files = "split_deque.hpp; parker.hpp; follower.hpp";
+  static constexpr const char* steps = "bell: stay for what is public";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 30'000};
+  static constexpr std::array modes{model::fence_mode::absent};
+
+  split_deque<model_atomics, pointer_slot<model_atomics, int>, 2> forks;
+  follower<model_atomics> follows;
+  model::atomic<std::uint32_t> taken{0};
+  parker<model_atomics> bed;
+  int job = 0;
+
+  void thief() {
+    if (forks.push(0, &job) && forks.answer_bell() && follows.who() != follows.nobody) bed.unpark();
+    while (taken.load(acquire) == 0) model_atomics::pause();
+    MODEL_CHECK(!forks.pop(0) && !forks.reclaim(0));
+    forks.close(0);
+  }
+  void waiter() {
+    int* got = nullptr;
+    while (forks.steal(got) != steal_outcome::stolen) {
+      follows.begin(1);
+      const bool there = forks.ring_and_look() && !forks.public_empty();
+      if (there && model::keeps("bell: stay for what is public")) model_atomics::pause();
+      else bed.park();
+      follows.end();
+    }
+    MODEL_CHECK(got == &job);
+    taken.store(1, release);
+  }
+  void thread(unsigned i) { i == 0 ? thief() : waiter(); }
+};
+MODEL_ADD(join_bell_absent);
+
 }  // namespace

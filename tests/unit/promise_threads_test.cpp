@@ -6,11 +6,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 #include <new>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -108,6 +110,35 @@ TEST(ThreadCreation, ASpareThatCannotBeHadLosesAndDoublesNothing) {
               check(ran == 100, "each task ran once");
             }),
             "");
+}
+
+// Its destructor runs after all that the thread has of weir is gone.
+struct submits_at_the_end {
+  std::vector<weir::runtime*> to;
+  std::atomic<int>* ran = nullptr;
+  ~submits_at_the_end() {
+    for (int i = 0; i < 3; ++i)
+      for (weir::runtime* rt : to) EXPECT_TRUE(rt->submit([n = ran] { ++*n; }));
+  }
+};
+
+TEST(Threads, MaySubmitInTheDestructorOfAThreadLocal) {
+  std::atomic<int> ran{0};
+  {
+    weir::runtime a(with_workers(1)), b(with_workers(1));
+    for (int round = 0; round < 3; ++round)
+      std::thread([&] {
+        thread_local submits_at_the_end last;
+        last.to = {&a, &b};
+        last.ran = &ran;
+        EXPECT_TRUE(a.submit([&] { ++ran; }));
+      }).join();
+    ASSERT_TRUE(a.wait_idle());
+    ASSERT_TRUE(b.wait_idle());
+    EXPECT_EQ(a.metrics().submitted, 12u);
+    EXPECT_EQ(b.metrics().submitted, 9u);
+  }
+  EXPECT_EQ(ran, 21);
 }
 
 }  // namespace
