@@ -77,6 +77,7 @@ void a_fork_under_a_long_leaf_is_found() {
   weir::runtime rt(with_workers(2));
   shared<bool> second{false};
   rt.run([&] {
+    weir::fork_join([] {}, [] {});  // answers the bell, which rings from the beginning
     weir::fork_join(
         [&] {
           // Waits for its sibling: somebody else must come and get it, although the owner answers no bell.
