@@ -341,7 +341,9 @@ outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
     const std::lock_guard lock(lease_mutex_);
     if (closed_) line::answer_oneself(me, line::shut);
   }
-  const auto wake_on_stop = [&me] { line::answer_oneself(me, line::stopped); };
+  const auto wake_on_stop = [&me, this] {
+    if (!dead()) line::answer_oneself(me, line::stopped);  // a forked child has the callbacks of threads that are not there
+  };
   std::optional<std::stop_callback<decltype(wake_on_stop)>> on_stop;
   if (o != nullptr && o->stop.stop_possible()) on_stop.emplace(o->stop, wake_on_stop);
   const time_point limit = o != nullptr ? std::min(o->start_by, o->deadline) : time_point::max();

@@ -6,6 +6,8 @@
 // Edges
 //   [mark]  mark's fence, look at the bit ↔ unmark's fetch_and, fence, look at the place: either who puts something there sees that
 //           the bit is down and raises it, or who took it down sees the thing and raises it again.
+//   [publish]  raise_and_publish's fetch_or → catch_up's load: whoever has seen the bit and then catches up sees what was done before it
+//           went up.
 //   [ask]   told's light or full fence, look at the bit ↔ ask's fetch_or, asked's heavy fence, a look at the counts: either the one
 //           who counted sees that somebody waits for it, or the waiter sees the count.
 #pragma once
@@ -28,6 +30,8 @@ class attention_word {
   bool raise(std::uint32_t bits) noexcept {
     return (word_.load(relaxed) & bits) != bits && (word_.fetch_or(bits, relaxed) & bits) != bits;
   }
+  void raise_and_publish(std::uint32_t bits) noexcept { word_.fetch_or(bits, release); }  // [publish] → catch_up
+  void catch_up() const noexcept { static_cast<void>(word_.load(acquire)); }              // [publish] ← raise_and_publish
   void lower(std::uint32_t bits) noexcept { word_.fetch_and(~bits, relaxed); }
   /// False: one of `unless` is up, and nothing has changed.
   bool lower_unless(std::uint32_t bits, std::uint32_t unless) noexcept {

@@ -130,6 +130,7 @@ class core {
   void run_entry(entry_job& e);
   void undo_entry() noexcept;       // of who came in by the doors, and was refused after all
   entry_job* take_entry() noexcept;
+  void put_entry_back(entry_job& e) noexcept { entries_.push(e); }
   status admit_beside() noexcept;
   void unadmit_beside() noexcept;
   bool admit_children_beside(std::size_t n) noexcept;  // of a task of the blocking pool, while the runtime drains
@@ -203,6 +204,8 @@ class core {
   outcome deliver(worker& w, const job* jobs, std::size_t n, std::uintptr_t tag) noexcept;
   std::uint32_t attention_bits() const noexcept { return attention_.bits(); }
   bool halted() const noexcept { return (attention_bits() & attention::halted) != 0; }
+  // Whoever asks with a job in hand that came after pause() had returned is told yes, for the job came by an edge.
+  bool paused() const noexcept { return (attention_bits() & attention::paused) != 0; }
   void tell_blocked() noexcept {  // after a start, or credits that were given back
     if (attention_.told(attention::blocked)) [[unlikely]] room_made();
   }
@@ -211,7 +214,7 @@ class core {
   worker* slot(unsigned i) const noexcept { return slots_.at(i); }
   unsigned slot_count() const noexcept { return slots_.count(); }
   worker* numbered(unsigned n) const noexcept { return by_number_.at(n); }
-  unsigned active_workers() const noexcept { return active_.load(relaxed); }
+  unsigned active_workers() const noexcept { return by_number_.on_duty(); }
   unsigned workers_on_duty() const noexcept { return active_workers() + surplus_.load(relaxed); }
 
   const options opts;
@@ -227,7 +230,12 @@ class core {
   inject_queue local;  // what workers submit: a sub-queue each, taken first by its worker, then by anybody
   idle_state<os_atomics> idle;
   credit_pool<os_atomics> credits;
-  std::stop_source stop_all;
+  // Asked to stop when the runtime is, past the limit of its drain or by an abort; another one in each life.
+  std::stop_source end_source() const noexcept {
+    if (dead()) return end_source_;
+    const std::lock_guard lock(end_mutex_);
+    return end_source_;
+  }
   timekeeper time;
   blocking_pool side;
 
@@ -271,11 +279,13 @@ class core {
   std::uint64_t waiting() const noexcept;
   void end_threads() noexcept;
   void end_for_good() noexcept;
-  bool begin_close(bool keep_timers = false) noexcept;
+  void begin_close(bool keep_timers = false) noexcept;
+  void open_again() noexcept;
   void flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept;
   report make_report(bool complete) const;
   void request_stop() noexcept;
   void halt() noexcept;
+  void tell_halted() noexcept;
   void stop_at_limit() noexcept;
   void let_go_of_late(std::unique_lock<mutex>& life) noexcept;
   template <class Finish>
@@ -291,8 +301,7 @@ class core {
   gate_entry *first_kept_ = nullptr, *last_kept_ = nullptr;
   alignas(cache_line) entries entries_{attention_.raw(), attention::entries};
   slot_table<os_atomics, worker, max_slots> slots_;      // workers and spares, in the order of their making
-  slot_table<os_atomics, worker, max_slots> by_number_;  // workers
-  atomic<unsigned> active_{0};                           // those below are on duty; written under life_mutex_
+  slot_table<os_atomics, worker, max_slots> by_number_;  // workers; who is on duty is written under life_mutex_
   std::vector<std::unique_ptr<worker>> owned_;  // under spare_mutex_ after start()
   mutable mutex spare_mutex_;
   std::vector<worker*> idle_spares_;  // under spare_mutex_, and so are the number of all, and of those that stand in for waiters
@@ -325,6 +334,8 @@ class core {
   dependant* first_dependant_ = nullptr;
 
   mutex life_mutex_;
+  mutable mutex end_mutex_;
+  std::stop_source end_source_;  // under end_mutex_
   doors<os_atomics> doors_;
   leader<os_atomics> shutdown_;  // under life_mutex_: of drains, aborts, and letting go of what came late
   aftermath<os_atomics> aftermath_;  // under life_mutex_, too

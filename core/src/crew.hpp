@@ -5,7 +5,8 @@
 //
 // Edges
 //   [orphan]  left's fetch_sub ↔ the last one's: it sees every other thread's last act, and that the runtime is orphaned if it
-//             is, for that was one of these threads' doing.
+//             is, for that was one of these threads' doing; or that of a caller who runs a task, and then the attention word, by which the
+//             threads are told to leave, has published it.
 //   Whoever sees rest needs no edge of its own to see the orphan: the task that orphaned the runtime was counted as ended
 //   after that.
 #pragma once
@@ -21,7 +22,7 @@ class crew {
  public:
   void joins() noexcept { threads_.fetch_add(1, relaxed); }
   void never_joined() noexcept { threads_.fetch_sub(1, relaxed); }  // the thread could not be started
-  /// One of the threads, before it leaves.
+  /// One of the threads before it leaves, or who runs a task and has not counted its end yet.
   void orphan() noexcept { orphan_.store(true, relaxed); }
   bool orphaned() const noexcept { return orphan_.load(relaxed); }
   /// A thread's last act. True: it is the last one of an orphan.

@@ -175,7 +175,9 @@ outcome enter(room<os_atomics>& r, core& c, on_full full, const task_options* o,
   room<os_atomics>::waiter me;
   if (r.line_up(me)) return outcome_ok;
   if (c.closed()) r.turn_away(me, errc::stopped);  // closing() may have come before
-  const auto on_stop = [&] { r.turn_away(me, errc::cancelled); };
+  const auto on_stop = [&] {
+    if (!c.dead()) r.turn_away(me, errc::cancelled);  // a forked child has the callbacks of threads that are not there
+  };
   std::optional<std::stop_callback<decltype(on_stop)>> callback;
   if (o != nullptr && o->stop.stop_possible()) callback.emplace(o->stop, on_stop);
   const time_point limit = o != nullptr ? std::min(o->start_by, o->deadline) : time_point::max();
@@ -379,9 +381,10 @@ void gate_state::run_turn(worker& w) noexcept {
   std::uint64_t began = ticks();
   for (unsigned n = 1;; ++n) {
     const bool halted = owner.halted();
-    gate_entry* const e = halted ? queue_.take_if(&goes_on) : queue_.next();
+    bool paused = false;
+    gate_entry* const e = halted ? queue_.take_if(&goes_on) : queue_.next([&]() noexcept { return !(paused = owner.paused()); });
     if (e == nullptr) {
-      over = !halted || queue_.over_if_empty();
+      over = (!halted && !paused) || queue_.over_if_empty();
       if (!over) hand_on();
       break;
     }

@@ -68,7 +68,7 @@ bool core::quiescent() const noexcept {
 void core::check_quiescent() noexcept {
   if (!rest_.tell([this] { return quiescent(); })) return;
   if (crew_.orphaned()) {
-    attention_.raise(attention::stop);
+    attention_.raise_and_publish(attention::stop);  // the last of them must see that it is an orphan's
     wake_all();
     for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // who is off duty is not among the idle
     time.stop(false);
@@ -91,8 +91,8 @@ void core::resume() noexcept {
   if (dead() || (attention_bits() & attention::paused) == 0) return;
   if (!attention_.lower_unless(attention::paused, attention::halted)) return;
   wake_all();
-  for (unsigned i = 0, e = slot_count(); i < e; ++i)  // off duty, with what was bound to it before
-    if (slot(i)->mail.any()) slot(i)->bed.unpark();
+  for (unsigned i = 0, e = slot_count(); i < e; ++i)  // off duty, with what was bound to it before, perhaps
+    if (worker& w = *slot(i); w.on_duty.now() != w.on_duty.on) w.bed.unpark();
   if (elastic) look_after_backlog();  // nobody did meanwhile
 }
 
@@ -104,20 +104,20 @@ bool core::on_own_thread() const noexcept {
 }
 
 // Timers that are not due are cancelled, or kept for flush().
-bool core::begin_close(bool keep_timers) noexcept {
+void core::begin_close(bool keep_timers) noexcept {
+  bool first;
   {
     const std::lock_guard lock(life_mutex_);
-    if (closed()) return false;
-    doors_.close(phase::closing);
+    first = !closed();
+    if (first) doors_.close(phase::closing);
   }
-  shut_leases();
+  shut_leases();  // who is not the first may be quicker than the first
   time.close();
-  if (!keep_timers) time.take_tickets(&node_drop_waiting);
-  return true;
+  if (first && !keep_timers) time.take_tickets(&node_drop_waiting);
 }
 
 void core::request_stop() noexcept {
-  stop_all.request_stop();
+  end_source().request_stop();
   const auto tell = [](const running_nodes::entry& e) {
     if (e.node != nullptr) node_cancel(*e.node);
   };
@@ -241,9 +241,11 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
     const bool late = clock_type::now() >= until;
     if (stopped() && (!shutdown_.led() || late)) return last_report_;
     if (shutdown_.take()) break;
-    if (late) {  // the leader waits on; this caller's limit ends what is queued for all
+    if (late) {
+      // This caller's limit ends what is queued for all. The leader does it: without the lock it could be another life's queues by now.
+      attention_.raise(attention::halted | attention::paused);
       life.unlock();
-      stop_at_limit();
+      tell_halted();
       return make_report(wait_quiescent(clock_type::now() + std::chrono::milliseconds(1)));
     }
     shutdown_.wait(life, until_ns(until));
@@ -292,9 +294,12 @@ void core::stop_at_limit() noexcept {
 }
 void core::halt() noexcept {
   attention_.raise(attention::halted | attention::paused);
+  tell_halted();
+  request_stop();
+}
+void core::tell_halted() noexcept {
   wake_all();          // who sleeps on claimed jobs hands them back
   rest_.look_again();  // a drain without a limit must stop what is handed back from now on
-  request_stop();
 }
 
 report core::drain(time_point until) {
@@ -355,6 +360,7 @@ void core::end_for_good() noexcept {
 }
 
 void core::worker_left() noexcept {
+  attention_.catch_up();
   if (!crew_.left()) return;
   end_for_good();
   release_ref();
@@ -371,6 +377,7 @@ void core::release_ref() noexcept {
 void core::die() noexcept {
   unusual_.store(unusual_.load(relaxed) | is_dead, relaxed);
   for (auto& l : leases_) l->credits.shut_in_child();
+  pages.die();
 }
 
 }  // namespace detail

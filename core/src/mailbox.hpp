@@ -27,14 +27,13 @@ class mailbox {
     some_.store(true, relaxed);
     return true;
   }
-  bool take(Job& out) noexcept { return any() && take_anyhow(out); }
+  /// Unless `stays` says that the oldest does; it is asked when there is one, and sees what came before that was put in.
+  template <class Stays>
+  bool take(Job& out, Stays&& stays) noexcept {
+    return any() && take_anyhow(out, stays);
+  }
   bool take_anyhow(Job& out) noexcept {
-    const std::lock_guard lock(mutex_);
-    if (jobs_.empty()) return false;
-    out = jobs_.front();
-    jobs_.pop_front();
-    some_.store(!jobs_.empty(), relaxed);
-    return true;
+    return take_anyhow(out, [] { return false; });
   }
   bool any() const noexcept { return some_.load(relaxed); }  // a hint, unless ordered by the caller
   /// Closed: what is in it stays.
@@ -44,6 +43,16 @@ class mailbox {
   }
 
  private:
+  template <class Stays>
+  bool take_anyhow(Job& out, Stays&& stays) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (jobs_.empty() || stays()) return false;
+    out = jobs_.front();
+    jobs_.pop_front();
+    some_.store(!jobs_.empty(), relaxed);
+    return true;
+  }
+
   typename A::mutex mutex_;
   std::deque<Job> jobs_;
   bool open_ = true;

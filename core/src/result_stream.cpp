@@ -178,6 +178,7 @@ void stream_state::start(stream_node& n) noexcept {
     cancelled = cancelled_;
     now = unbegun_.add(n, false);
     if (now) change_for_helpers();
+    else if (cancelled) unbegun_.unlink(n);  // else it could get its place, and a ticket, meanwhile
   }
   if (now) post(n);
   if (cancelled) node_fail(n, errc::cancelled, now);

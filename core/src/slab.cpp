@@ -55,6 +55,7 @@ void* page_source::large(std::size_t size, std::size_t align) {
 
 void page_source::free_large(header* h) noexcept {
   page_source& s = *h->source;
+  if (s.dead_) return;
   const std::lock_guard lock(s.mutex_);
   s.resource_->deallocate(h, h->bytes, page_size);
 }
@@ -65,6 +66,7 @@ void* page_source::plain(std::size_t size, std::size_t align) {
 }
 
 void page_source::free_plain(void* p, std::size_t size, std::size_t align) noexcept {
+  if (dead_) return;
   const std::lock_guard lock(mutex_);
   resource_->deallocate(p, size, align);
 }

@@ -41,6 +41,8 @@ class page_source {
   // Without a header: for what knows its size.
   void* plain(std::size_t size, std::size_t align);  // throws std::bad_alloc
   void free_plain(void* p, std::size_t size, std::size_t align) noexcept;
+  /// In the child of a fork(): the lock may be held for ever by a thread that is not there, so nothing is freed from now on.
+  void die() noexcept { dead_ = true; }
   static header* header_of(const void* p) noexcept {
     return reinterpret_cast<header*>(reinterpret_cast<std::uintptr_t>(p) & ~(std::uintptr_t{page_size} - 1));
   }
@@ -58,6 +60,7 @@ class page_source {
   };
   std::vector<chunk> chunks_;  // aligned allocations waste up to their alignment: pages come many at a time
   std::byte *fresh_ = nullptr, *end_ = nullptr;
+  bool dead_ = false;
 };
 
 // The calling thread's identity, for "is this heap mine".

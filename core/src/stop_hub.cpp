@@ -57,6 +57,7 @@ void stop_hub::remove(task_node& n) noexcept {
 
 // In a forked child the lock may be another thread's for ever.
 void stop_hub::stop() noexcept {
+  if (owner_.dead()) return;
   {
     const std::lock_guard lock(mutex_);
     stopped_ = true;

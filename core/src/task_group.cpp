@@ -1,5 +1,9 @@
 // The group's books, under one short lock. Layer 6. Who has not begun: siblings.hpp; how many have not ended, and the waiter's
 // sleep: group_counter.hpp; the lock-free part of a child's life, its claim: task_state.hpp.
+//
+// A round lasts from its first child to the wait() that finds nobody alive. A cancel belongs to one round: it takes the stop source
+// in the step in which it sets the flag, and counts as alive until all that had not begun have ended; wait() renews both in the step
+// in which it sees that nobody is alive. In a forked child the lock may be held for ever by a thread that is not there: nothing takes it.
 #include <weir/task_group.hpp>
 
 #include "coroutine.hpp"
@@ -18,6 +22,10 @@ namespace detail {
 
 class group_state {
  public:
+  explicit group_state(core* c) : owner(c) {}
+  bool dead() const noexcept { return owner != nullptr && owner->dead(); }
+
+  // ---- under the lock ----
   void record(errc e, std::exception_ptr cause) {
     if (e == errc::cancelled) return;
     if (!failed) failed = error{e, cause, 1};
@@ -30,7 +38,20 @@ class group_state {
     errors.clear();
     failed.reset();
   }
+  // What is returned is to be fired by finish_cancel().
+  std::stop_source begin_cancel() noexcept {
+    cancelled.store(true, relaxed);
+    children.add();
+    return source;
+  }
+  // A child, or a cancel, has ended. What the last one takes away: the group itself goes when `keep` does, so after the lock.
+  void one_ended(std::shared_ptr<group_state>& keep, resume_point*& goes_on) noexcept {
+    if (!children.ended()) return;
+    keep = std::move(self_while_alive);
+    goes_on = std::exchange(awaiter, nullptr);
+  }
 
+  core* const owner;  // null: nothing is ever accepted
   group_options options;
   detail::mutex mutex;
   group_counter<os_atomics> children{mutex};
@@ -64,18 +85,28 @@ awaiting group_await(task_group& g, resume_point& p) noexcept { return awaited_g
 
 namespace {
 
-void cancel_group(group_state& g) noexcept {
-  {
-    const std::lock_guard lock(g.mutex);
-    g.cancelled.store(true, relaxed);
-  }
+// Without the lock. in_round: the token fires before the round can end, else after that could, for a callback may wait for the group.
+void finish_cancel(group_state& g, std::stop_source source, bool in_round) noexcept {
   cancel_unstarted(g.unbegun, g.mutex);
-  std::stop_source source = std::stop_source(std::nostopstate);
+  if (in_round) source.request_stop();
+  std::shared_ptr<group_state> keep;
+  resume_point* awaiter = nullptr;
   {
     const std::lock_guard lock(g.mutex);
-    source = g.source;
+    g.one_ended(keep, awaiter);
   }
-  source.request_stop();
+  if (!in_round) source.request_stop();
+  if (awaiter != nullptr) resume_later(*awaiter);
+}
+
+void cancel_group(group_state& g) noexcept {
+  if (g.dead()) return;
+  std::stop_source source(std::nostopstate);
+  {
+    const std::lock_guard lock(g.mutex);
+    source = g.begin_cancel();
+  }
+  finish_cancel(g, std::move(source), false);
 }
 
 }  // namespace
@@ -108,32 +139,27 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
   std::shared_ptr<group_state> keep;  // of the last one: until the lock is free
   child_node* next = nullptr;
   bool cancel = false;
+  std::stop_source source(std::nostopstate);
   resume_point* awaiter = nullptr;
+  group_state& g = *n.group;
   {
-    group_state& g = *n.group;
     const std::lock_guard lock(g.mutex);
     if (e != errc{}) {
       cancel = g.options.cancel_on_error && e != errc::cancelled && !g.cancelled.load(relaxed);
       WEIR_TRY { g.record(e, std::move(cause)); }
       WEIR_CATCH_ALL {}  // no memory for the second error: the first is kept outside the vector
+      if (cancel) {  // before the next one gets its place, and begins
+        source = g.begin_cancel();
+        keep = g.self_while_alive;
+      }
     }
     next = g.unbegun.leave();
     if (next != nullptr) g.children.startable();
-    if (cancel) keep = g.self_while_alive;  // it counts as running until the others are told
-    else if (g.children.ended()) {
-      keep = std::move(g.self_while_alive);
-      awaiter = std::exchange(g.awaiter, nullptr);
-    }
+    if (!cancel) g.one_ended(keep, awaiter);
+    else g.children.ended();  // this one: the cancel is alive yet
   }
   post_admitted(next);
-  if (cancel) {
-    cancel_group(*keep);
-    const std::lock_guard lock(keep->mutex);
-    if (keep->children.ended()) {
-      keep->self_while_alive.reset();
-      awaiter = std::exchange(keep->awaiter, nullptr);
-    }
-  }
+  if (cancel) finish_cancel(g, std::move(source), true);  // who has waited for an error finds the token fired
   if (awaiter != nullptr) resume_later(*awaiter);
   node_release(n);  // the reference of its life; whoever runs or fails it holds another
 }
@@ -143,7 +169,7 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
 using detail::group_state;
 
 task_group::task_group(executor_ref e, group_options o)
-    : core_(e.core_), gate_(e.gate_), state_(std::make_shared<group_state>()) {
+    : core_(e.core_), gate_(e.gate_), state_(std::make_shared<group_state>(e.core_)) {
   state_->unbegun.limit = o.limit;
   state_->options = std::move(o);
   if (core_ != nullptr) core_->acquire_ref();
@@ -164,6 +190,7 @@ task_group::~task_group() {
 
 bool task_group::begin(detail::admission& a, bool only_now) {
   group_state& g = *state_;
+  if (g.dead()) return false;
   // Nothing of that: the lock is for start(), which looks again.
   if (only_now || g.round_over.load(detail::relaxed) || g.cancelled.load(detail::relaxed) ||
       g.options.parent.stop_requested()) {
@@ -204,11 +231,14 @@ void task_group::start(detail::group_node& n, const detail::node_ops& ops, const
   bool cancelled, now;
   {
     const std::lock_guard lock(g.mutex);
-    if (g.children.add()) g.self_while_alive = state_;
+    g.begin_round();
+    g.children.add();
+    if (g.self_while_alive == nullptr) g.self_while_alive = state_;
     cancelled = g.cancelled.load(detail::relaxed);
     now = g.unbegun.add(n, only_now);
     if (now) g.children.startable();  // a waiter on a worker may be the only one who can run it
     if (now && cancelled) detail::add_reference(n.refs);
+    if (!now && cancelled) g.unbegun.unlink(n);  // else it could get its place, and a ticket, meanwhile
   }
   if (now) detail::post_with_reference(n, core_);
   if (cancelled) detail::node_fail(n, errc::cancelled, now);
@@ -222,23 +252,25 @@ void task_group::give_up(const detail::admission& a, bool only_now) noexcept {
 }
 
 bool task_group::refuse(errc e, std::exception_ptr cause, bool silently) noexcept {
-  if (silently) return false;
+  group_state& g = *state_;
+  if (silently || g.dead()) return false;
+  std::stop_source source(std::nostopstate);
   bool cancel = false;
   {
-    const std::lock_guard lock(state_->mutex);
-    WEIR_TRY {
-      state_->begin_round();
-      state_->record(e, std::move(cause));
-    }
-    WEIR_CATCH_ALL {}
-    cancel = state_->options.cancel_on_error;
+    const std::lock_guard lock(g.mutex);
+    g.begin_round();
+    WEIR_TRY { g.record(e, std::move(cause)); }
+    WEIR_CATCH_ALL {}  // as in group_ended()
+    cancel = g.options.cancel_on_error;
+    if (cancel) source = g.begin_cancel();
   }
-  if (cancel) detail::cancel_group(*state_);
+  if (cancel) detail::finish_cancel(g, std::move(source), false);
   return false;
 }
 
 void task_group::set_limit(unsigned n) noexcept {
   group_state& g = *state_;
+  if (g.dead()) return;
   for (bool changed = false;; changed = true) {
     detail::child_node* next = nullptr;
     {
@@ -253,6 +285,7 @@ void task_group::set_limit(unsigned n) noexcept {
 
 void task_group::cancel() noexcept { detail::cancel_group(*state_); }
 std::stop_token task_group::token() const noexcept {
+  if (state_->dead()) return state_->source.get_token();
   const std::lock_guard lock(state_->mutex);
   return state_->source.get_token();
 }
@@ -278,42 +311,9 @@ void run_unstarted(group_state& g, const detail::core& c, time_point until) noex
     detail::node_release(*n);
   } while (!passed(until) && !c.dead());
 }
-}  // namespace
 
-status task_group::wait(time_point until, bool at_any_price) {
-  group_state& g = *state_;
-  detail::worker* const w = core_ != nullptr ? detail::worker::current_of(*core_) : nullptr;
-  detail::worker* const any = detail::worker::current();
-  using counter = decltype(g.children);
-  const auto over = [&g] { return g.children.over(); };
-  while (!over()) {
-    if (core_ == nullptr || core_->dead()) return errc::stopped;
-    if (passed(until)) return errc::timeout;
-    if (detail::this_keeper == core_ && !at_any_price) return errc::starved;  // the children may wait for the time
-    std::optional<detail::gated_wait> in_gate;
-    if (w != nullptr && gate_ != nullptr) {
-      in_gate.emplace(*gate_, *w, &g.children,
-                      [](const void* c) noexcept { return static_cast<const counter*>(c)->over(); });
-      if (in_gate->starves() && !at_any_price && !over()) return errc::starved;
-    }
-    if (w != nullptr && gate_ == nullptr) run_unstarted(g, *core_, until);
-    const auto park = [&](std::int64_t ns) {
-      const std::int64_t limit = detail::until_ns(until);
-      const bool slept =
-          g.children.sleep(ns == detail::forever      ? limit
-                           : limit == detail::forever ? ns
-                                                      : std::min(ns, limit),
-                           [&] { return w != nullptr && gate_ == nullptr && g.unbegun.has_unstarted(); });
-      if (!slept) return true;  // all have ended, or a pending one has got its place
-      return over() || passed(until);
-    };
-    for (const std::uint64_t end = detail::ticks() + detail::ticks_of(5'000); !over() && detail::ticks() < end;)
-      detail::cpu_relax();
-    if (over()) break;
-    if (any != nullptr) any->park_in_wait(park);
-    else park(detail::forever);
-  }
-  const std::lock_guard lock(g.mutex);
+// Under the lock, while nobody is alive.
+status end_round(group_state& g) noexcept {
   g.round_over.store(true, detail::relaxed);
   status s;
   if (g.failed) s = *std::exchange(g.failed, std::nullopt);
@@ -326,6 +326,44 @@ status task_group::wait(time_point until, bool at_any_price) {
     WEIR_CATCH_ALL {}  // no memory: it stays cancelled until the next wait
   }
   return s;
+}
+}  // namespace
+
+status task_group::wait(time_point until, bool at_any_price) {
+  group_state& g = *state_;
+  detail::worker* const w = core_ != nullptr ? detail::worker::current_of(*core_) : nullptr;
+  detail::worker* const any = detail::worker::current();
+  using counter = decltype(g.children);
+  const auto over = [&g] { return g.children.over(); };
+  for (;;) {
+    if (g.dead()) return errc::stopped;
+    if (const std::lock_guard lock(g.mutex); g.children.alive() == 0) return end_round(g);
+    if (passed(until)) return errc::timeout;
+    if (core_ != nullptr && detail::this_keeper == core_ && !at_any_price) return errc::starved;  // the children may wait for the time
+    std::optional<detail::gated_wait> in_gate;
+    if (w != nullptr && gate_ != nullptr) {
+      in_gate.emplace(*gate_, *w, &g.children,
+                      [](const void* c) noexcept { return static_cast<const counter*>(c)->over(); });
+      if (in_gate->starves() && !at_any_price && !over()) return errc::starved;
+    }
+    if (w != nullptr && gate_ == nullptr) run_unstarted(g, *core_, until);
+    if (g.dead()) continue;
+    const auto park = [&](std::int64_t ns) {
+      const std::int64_t limit = detail::until_ns(until);
+      const bool slept =
+          g.children.sleep(ns == detail::forever      ? limit
+                           : limit == detail::forever ? ns
+                                                      : std::min(ns, limit),
+                           [&] { return w != nullptr && gate_ == nullptr && g.unbegun.has_unstarted(); });
+      if (!slept) return true;  // all have ended, or a pending one has got its place
+      return over() || passed(until);
+    };
+    for (const std::uint64_t end = detail::ticks() + detail::ticks_of(5'000); !over() && detail::ticks() < end;)
+      detail::cpu_relax();
+    if (over()) continue;
+    if (any != nullptr) any->park_in_wait(park);
+    else park(detail::forever);
+  }
 }
 
 }  // namespace v0

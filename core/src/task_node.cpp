@@ -46,7 +46,7 @@ std::stop_source& source_of(task_node& n) {
   }
   if (k.hub != nullptr) mine->parent.emplace(k.hub->token(), node_source::relay{mine});
   if (core& c = *node_owner(n); (n.state.load(relaxed) & suspends) != 0 && !c.dead())
-    mine->halt.emplace(c.stop_all.get_token(), node_source::relay{mine});
+    mine->halt.emplace(c.end_source().get_token(), node_source::relay{mine});
   return mine->source;
 }
 
@@ -127,7 +127,7 @@ outcome run_shown(task_node& n, runner* const w, std::uint32_t forks_from, std::
 // hears of that by itself.
 WEIR_NOINLINE outcome run_by_caller(task_node& n, std::uint32_t flags, observed_run* observe) noexcept {
   const auto tell = [&n] { node_tell_to_stop(n); };
-  const std::stop_callback on_stop(node_owner(n)->stop_all.get_token(), tell);
+  const std::stop_callback on_stop(node_owner(n)->end_source().get_token(), tell);
   return run_shown(n, this_caller.seat, 0, flags, observe);
 }
 

@@ -92,8 +92,8 @@ std::stop_token current_token() noexcept {
       const coroutine_segment* const s = entry_of(*n).segment;
       return s != nullptr ? segment_token(*s) : node_token(*n->node);
     }
-  if (worker* const w = worker::current(); w != nullptr) return w->owner.stop_all.get_token();
-  return this_caller.owner != nullptr ? this_caller.owner->stop_all.get_token() : std::stop_token();
+  if (worker* const w = worker::current(); w != nullptr) return w->owner.end_source().get_token();
+  return this_caller.owner != nullptr ? this_caller.owner->end_source().get_token() : std::stop_token();
 }
 
 }  // namespace detail

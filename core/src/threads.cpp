@@ -65,7 +65,7 @@ void core::start() {
   const bool first = registered_cores() == 0;
   plan_ = pin_plan(topo, initial_workers, static_cast<pin_mode>(opts.pin), first);
   for (unsigned i = 0; i < initial_workers; ++i) add_worker(i).on_duty.set(duty<os_atomics>::on);
-  active_.store(initial_workers, relaxed);
+  by_number_.set_on_duty(initial_workers);
   register_core(*this);
   if (const int e = start_all(); e != 0) {
     begin_close();
@@ -84,7 +84,7 @@ void core::start() {
 
 // Starts every worker on duty. An errno: none of them runs.
 int core::start_all() noexcept {
-  for (unsigned i = 0; i < active_.load(relaxed); ++i)
+  for (unsigned i = 0; i < active_workers(); ++i)
     if (const int e = start_thread(*by_number_.at(i)); e != 0) {
       end_threads();
       return e;
@@ -184,10 +184,10 @@ status core::resize(unsigned n) {
   if (n == 0 || n > max_slots) return errc::invalid;
   const std::lock_guard life(life_mutex_);
   if (closed() || crew_.orphaned()) return errc::stopped;
-  unsigned now = active_.load(relaxed);
+  unsigned now = active_workers();
   for (; now > n; --now) {
     worker& w = *by_number_.at(now - 1);
-    active_.store(now - 1, relaxed);
+    by_number_.set_on_duty(now - 1);
     w.mail.open(false);  // first: what was accepted for it, it runs
     occupy(w);
   }
@@ -207,7 +207,7 @@ status core::resize(unsigned n) {
     }
     w->mail.open(true);
     w->on_duty.call(w->bed);
-    active_.store(now + 1, relaxed);
+    by_number_.set_on_duty(now + 1);
   }
   if (elastic) trim_surplus();
   return {};
@@ -226,7 +226,7 @@ status core::restart() {
   life.unlock();
   status s = start_again();
   life.lock();
-  if (s) doors_.open();
+  if (s) open_again();
   else let_go_of_late(life);
   shutdown_.leave(life);
   return s;
@@ -239,7 +239,7 @@ status core::start_again() noexcept {
     const std::lock_guard lock(spare_mutex_);
     stopping_ = false;
     for (auto& w : owned_)
-      if (!w->spare) w->on_duty.set(w->number < active_.load(relaxed) ? w->on_duty.on : w->on_duty.none);
+      if (!w->spare) w->on_duty.set(w->number < active_workers() ? w->on_duty.on : w->on_duty.none);
   }
   backlog_.lower(~0u);
   evidence_.forget();
@@ -248,7 +248,11 @@ status core::start_again() noexcept {
   // Two bits are of those who wait, not of the shutdown: who was shut out may still stand in the line, and who saw it at rest may
   // not have left yet.
   attention_.lower(~(attention::blocked | attention::quiesce));
-  WEIR_TRY { stop_all = std::stop_source(); }
+  WEIR_TRY {
+    std::stop_source fresh;  // who cancels a coroutine may look at it
+    const std::lock_guard lock(end_mutex_);
+    end_source_.swap(fresh);
+  }
   WEIR_CATCH_ALL { return weir::error{errc::failed, std::current_exception(), 1}; }
   if (const int e = start_all(); e != 0) return system_failure(e, "weir: cannot start worker thread");
   time.reopen();  // before anybody is let in: what is admitted is watched
@@ -256,13 +260,16 @@ status core::start_again() noexcept {
     time.ensure();
     look_again();  // who came too late for the former life may have noted a backlog
   }
-  side.reopen();
-  {
-    const std::lock_guard lock(lease_mutex_);
-    closed_ = false;
-    for (auto& l : leases_) l->credits.reopen();
-  }
   return {};
+}
+
+// Under the lock of its life: a task that pauses or shuts down, of whoever is let in first, comes after all of it.
+void core::open_again() noexcept {
+  doors_.open();
+  side.reopen();
+  const std::lock_guard lock(lease_mutex_);
+  closed_ = false;
+  for (auto& l : leases_) l->credits.reopen();
 }
 
 }  // namespace detail

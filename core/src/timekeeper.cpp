@@ -95,10 +95,11 @@ bool timekeeper::do_due(std::unique_lock<mutex>& lock) noexcept {
     took_out(*e);
     if (due::kind_of(*e) == due::deadline) late_.add();
     const std::uint8_t kind = due::kind_of(*e);
+    task_node* const n = kind == due::sleep || kind == due::alarm ? nullptr : &node_of(*e);
     lock.unlock();
-    if (kind == due::sleep) sleep_ends(*e, errc{});
-    else if (kind == due::alarm) alarm_rings(*e);
-    else node_due(core_, node_of(*e), kind);
+    if (n != nullptr) node_due(core_, *n, kind);
+    else if (kind == due::sleep) sleep_ends(*e, errc{});
+    else alarm_rings(*e);
     lock.lock();
   }
   if (!any) return false;

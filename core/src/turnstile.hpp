@@ -43,10 +43,12 @@ class turnstile {
 
   // ---- a turn ----
 
-  /// The oldest entry; null: there is none, and the turn is over.
-  Entry* next() noexcept {
+  /// The oldest entry; null: there is none, and the turn is over. Or `goes_on`, which is asked when there is one, and sees what came
+  /// before it was pushed, says no: then it is not over.
+  template <class GoesOn>
+  Entry* next(GoesOn&& goes_on) noexcept {
     const std::lock_guard lock(mutex_);
-    if (over()) return nullptr;
+    if (over() || !goes_on()) return nullptr;
     return pop();
   }
   /// The turn is over if nothing is left. Otherwise it is to go on, there or elsewhere.

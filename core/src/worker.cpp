@@ -120,6 +120,7 @@ void worker::run(job& j) noexcept {
 bool worker::attend(std::uint32_t bits, bool searching) noexcept {
   if ((bits & attention::entries) != 0) {
     if (entry_job* e = owner.take_entry(); e != nullptr) {
+      if (owner.paused()) return owner.put_entry_back(*e), false;  // it may have come after the pause
       if (searching) leave_search();
       started.add();
       if (e->record != nullptr) [[unlikely]] run_observed(*e);
@@ -150,7 +151,7 @@ void worker::run_observed(entry_job& e) noexcept {
 
 bool worker::take_mail(bool searching) noexcept {
   job j;
-  if (!mail.take(j)) return owner.letters_.settle(), false;
+  if (!mail.take(j, [this] { return owner.paused(); })) return owner.letters_.settle(), false;
   owner.letters_.gone();
   if (searching) leave_search();
   run(j);
@@ -417,7 +418,7 @@ bool worker::steal_once(bool force_now) noexcept {
     if (o == steal_outcome::stolen) {
       steals.add();
       leave_search();
-      run(j);
+      if (!owner.paused() || !give_back(j)) run(j);
       return true;
     }
   }
@@ -488,14 +489,15 @@ void worker::wait_for_duty() noexcept {
 
 // Who goes off duty keeps nothing that others wait for.
 void worker::hand_claimed_back() noexcept {
-  job j;
-  while (claimed.pop(j)) {
-    if (!owner.local.enqueue(local_producer, j)) {
-      run(j);
-      continue;
-    }
-    owner.published(lane::normal);
-  }
+  for (job j; claimed.pop(j);)
+    if (!give_back(j)) run(j);
+}
+
+// False: no memory.
+bool worker::give_back(job& j) noexcept {
+  if (!owner.local.enqueue(local_producer, j)) return false;
+  owner.published(lane::normal);
+  return true;
 }
 
 void worker::longer_spin() noexcept {

@@ -57,6 +57,7 @@ class worker final : public worker_base, public runner {
 
   void wait_for_duty() noexcept;
   void hand_claimed_back() noexcept;
+  bool give_back(job& j) noexcept;
   void join_stolen(fork_deque::index h, fork_job& j) noexcept;
   void answer_bell() noexcept;
 

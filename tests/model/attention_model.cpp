@@ -138,7 +138,7 @@ struct letters_arrive : model::test<letters_arrive, 4> {
   void reader(unsigned me) {
     for (unsigned n = 0; n < 2;) {
       letter l;
-      if ((word.bits() & mail) == 0 || !box[me].take(l)) {
+      if ((word.bits() & mail) == 0 || !box[me].take(l, [] { return false; })) {
         letters.settle();
         A::pause();
         continue;

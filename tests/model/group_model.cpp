@@ -95,4 +95,88 @@ struct group_rest : model::test<group_rest, 3> {
 };
 MODEL_ADD(group_rest);
 
+// Rounds of a group, as task_group.cpp has them. One adds a child a round and waits; another cancels once. A child that has not begun is
+// ended by the cancel, or runs on the waiter.
+struct group_rounds : model::test<group_rounds, 2> {
+  static constexpr const char* fact = "a cancel ends the children of one round, fires the source of that round, and that round says so";
+  static constexpr const char* files = "group_counter.hpp";
+  static constexpr const char* steps = "group: a cancel holds its round; group: the source with the flag";
+  static constexpr model::effort work{.preemptions = 4, .bounded = 60'000, .random = 60'000};
+  static constexpr auto modes = model::one_mode;
+  static constexpr unsigned rounds = 2;
+  model::mutex mutex;
+  group_counter<model_atomics> children{mutex};
+  model::plain<unsigned> round;                 // these under the lock; the round is its stop source, too
+  model::plain<bool> unbegun, cancelled;
+  unsigned ran[rounds + 1]{}, ended[rounds + 1]{}, fired[rounds + 1]{}, said[rounds + 1]{};
+
+  void before() {
+    round.set(0);
+    unbegun.set(false);
+    cancelled.set(false);
+  }
+  bool take() {
+    const bool was = unbegun.get();
+    unbegun.set(false);
+    return was;
+  }
+  void cancel() {
+    const bool holds = model::keeps("group: a cancel holds its round"), at_once = model::keeps("group: the source with the flag");
+    unsigned source;
+    {
+      const std::lock_guard lock(mutex);
+      cancelled.set(true);
+      source = round.get();
+      if (holds) children.add();
+    }
+    {
+      const std::lock_guard lock(mutex);
+      if (take()) {
+        ++ended[round.get()];
+        children.ended();
+      }
+    }
+    {
+      const std::lock_guard lock(mutex);
+      if (holds) children.ended();
+    }
+    if (!at_once) {
+      const std::lock_guard lock(mutex);
+      source = round.get();
+    }
+    ++fired[source];
+  }
+  void wait() {
+    for (;; children.sleep(forever, [] { return false; })) {
+      const std::lock_guard lock(mutex);
+      if (take()) {
+        ++ran[round.get()];
+        children.ended();
+      }
+      if (children.alive() != 0) continue;
+      said[round.get()] = cancelled.get();
+      cancelled.set(false);
+      return round.set(round.get() + 1);
+    }
+  }
+  void thread(unsigned i) {
+    if (i == 1) return cancel();
+    for (unsigned n = 0; n < rounds; ++n) {
+      {
+        const std::lock_guard lock(mutex);
+        if (!cancelled.get()) {
+          children.add();
+          unbegun.set(true);
+        }
+      }
+      wait();
+    }
+  }
+  void after() {
+    for (unsigned n = 0; n < rounds; ++n)
+      if (said[n] == 0) MODEL_CHECK(ran[n] == 1 && ended[n] == 0 && fired[n] == 0);
+  }
+};
+MODEL_ADD(group_rounds);
+
 }  // namespace

@@ -1,9 +1,10 @@
-// doors.hpp, crew.hpp, slot_table.hpp, append_list.hpp, references.hpp, presence.hpp, counter.hpp, aftermath.hpp: who may still come, who is there, who
+// doors.hpp, crew.hpp (and the word that tells it to leave), slot_table.hpp, append_list.hpp, references.hpp, presence.hpp, counter.hpp, aftermath.hpp: who may still come, who is there, who
 // leaves last, and what comes after that.
 #include "relacy.hpp"
 
 #include "aftermath.hpp"
 #include "append_list.hpp"
+#include "attention.hpp"
 #include "crew.hpp"
 #include "doors.hpp"
 #include "presence.hpp"
@@ -99,6 +100,34 @@ struct crew_leaves : model::test<crew_leaves, 3> {
 };
 MODEL_ADD(crew_leaves);
 
+// A caller who runs a task orphans the runtime, and tells its threads to go as core::check_quiescent does.
+struct crew_is_told : model::test<crew_is_told, 3> {
+  static constexpr const char* fact = "the last thread of a runtime that a caller has orphaned knows it";
+  static constexpr const char* files = "attention.hpp; crew.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 50'000, .random = 50'000};
+  static constexpr auto modes = model::one_mode;
+  static constexpr std::uint32_t stop = 1;
+  crew<model_atomics> threads;
+  attention_word<model_atomics> word;
+  unsigned last = 0;
+  void before() {
+    threads.joins();
+    threads.joins();
+  }
+  void thread(unsigned i) {
+    if (i == 0) {
+      threads.orphan();
+      if (threads.orphaned()) word.raise_and_publish(stop);
+      return;
+    }
+    while ((word.bits() & stop) == 0) model_atomics::pause();
+    word.catch_up();
+    last += threads.left();
+  }
+  void after() { MODEL_CHECK(last == 1); }
+};
+MODEL_ADD(crew_is_told);
+
 // Two threads append under a lock, as blocking_pool::start does; one goes through without it, as a shutdown does.
 struct appended_built : model::test<appended_built, 3> {
   static constexpr const char* fact = "what is found in a list that grows is built";
@@ -129,8 +158,8 @@ struct appended_built : model::test<appended_built, 3> {
 };
 MODEL_ADD(appended_built);
 
-// One adds workers; one counts them, and one is told a number in a word that orders nothing.
-struct slots_built : model::test<slots_built, 3> {
+// One adds workers; one counts them, one looks who is on duty, and one is told a number in a word that orders nothing.
+struct slots_built : model::test<slots_built, 4> {
   static constexpr const char* fact = "a worker that is found in the table is built, whoever told its number";
   static constexpr const char* files = "slot_table.hpp";
   static constexpr model::effort work{.preemptions = 3, .bounded = 50'000, .random = 50'000};
@@ -148,12 +177,20 @@ struct slots_built : model::test<slots_built, 3> {
         items[n].built.set(1);
         table.add(n, items[n]);
         told.store(n + 1, relaxed);
+        table.set_on_duty(n + 1);
       }
     } else if (i == 1) {
       for (int k = 0; k < 3; ++k)
         for (unsigned n = 0, e = table.count(); n < e; ++n) {
           MODEL_CHECK(table.at(n) != nullptr);
           MODEL_CHECK(table.at(n)->built.get() == 1);
+        }
+    } else if (i == 2) {
+      for (int k = 0; k < 3; ++k)
+        if (const unsigned n = table.on_duty(); n != 0) {
+          item* const it = table.at(n - 1);
+          MODEL_CHECK(it != nullptr);
+          MODEL_CHECK(it->built.get() == 1);
         }
     } else {
       for (int k = 0; k < 3; ++k)

@@ -1,7 +1,10 @@
 // turnstile.hpp and inbox.hpp: entries pushed by two threads, taken by turns that workers run, by a shutdown, or by a push whose turn
-// finds no memory. room.hpp: a place that three want.
+// finds no memory; and, with mailbox.hpp and entry_list.hpp, after a pause. room.hpp: a place that three want.
 #include "relacy.hpp"
 
+#include "attention.hpp"
+#include "entry_list.hpp"
+#include "mailbox.hpp"
 #include "references.hpp"
 #include "room.hpp"
 #include "turnstile.hpp"
@@ -23,6 +26,7 @@ struct entry {
 };
 
 bool any(const entry&) { return true; }
+bool always() { return true; }
 
 template <class Self, rl::thread_id_t Threads>
 struct turns_test : model::test<Self, Threads> {
@@ -65,7 +69,7 @@ struct strand_turns : turns_test<strand_turns, 4> {
         A::pause();
         continue;
       }
-      entry* const e = q.next();
+      entry* const e = q.next(always);
       if (e == nullptr) continue;
       const auto k = static_cast<unsigned>(e - all);
       MODEL_CHECK(e->callable.get() == static_cast<int>(k) + 1);
@@ -108,7 +112,7 @@ struct strand_bulk : turns_test<strand_bulk, 3> {
         A::pause();
         continue;
       }
-      while (entry* const e = q.next()) {
+      while (entry* const e = q.next(always)) {
         if (e->callable.get() >= 0) MODEL_CHECK(static_cast<unsigned>(e->callable.get()) == next++);
         ++ran;
       }
@@ -141,7 +145,7 @@ struct limit_meets : turns_test<limit_meets, 4> {
         continue;
       }
       MODEL_CHECK(++inside <= 2);
-      while (entry* const e = q.next()) {
+      while (entry* const e = q.next(always)) {
         if (e->callable.get() != 0)
           for (++met; met < 2;) A::pause();
         ++ran;
@@ -247,7 +251,7 @@ struct memory_test : turns_test<Self, 4> {
         A::pause();
         continue;
       }
-      while (entry* const e = q.next()) {
+      while (entry* const e = q.next(always)) {
         MODEL_CHECK(++inside <= Places && e->callable.get() == 1);
         e->callable.set(2);
         ++ended;
@@ -265,6 +269,58 @@ struct limit_without_memory : memory_test<limit_without_memory, 2> {
   static constexpr const char* fact = "a limit some of whose turns find no memory runs each entry once, and never three at a time";
 };
 MODEL_ADD(limit_without_memory);
+
+// As core::pause, gate_state::run_turn, worker::take_mail and worker::attend do it. A turn and a worker are under way already, and have
+// seen that nothing is paused.
+struct pause_holds : model::test<pause_holds, 2> {
+  static constexpr const char* fact = "what goes to a gate, into a mailbox or to the callers' list after a pause is not begun before its end";
+  static constexpr const char* files = "inbox.hpp; entry_list.hpp; turnstile.hpp; mailbox.hpp";
+  static constexpr const char* steps = "pause: look with the job in hand";
+  static constexpr model::effort work{.preemptions = 4, .bounded = 60'000, .random = 60'000};
+  static constexpr auto modes = model::one_mode;
+  static constexpr std::uint32_t paused = 2, entries_bit = 8, mail_bit = 64;
+  struct caller {
+    caller* next = nullptr;
+    A::atomic<std::uint32_t> latch{0};
+  };
+  attention_word<A> word;
+  turnstile<A, entry> gate{1};
+  mailbox<A, int> box;
+  entry_list<A, caller> callers{word.raw(), entries_bit};
+  entry first, late;
+  caller calls;
+  unsigned begun = 0;
+  void before() {
+    MODEL_CHECK(gate.push(first, first) == 1);
+    MODEL_CHECK(gate.next(always) == &first);
+  }
+  void thread(unsigned i) {
+    if (i == 0) {
+      word.raise(paused);
+      gate.push(late, late);
+      const int letter = 1;
+      MODEL_CHECK(box.put(&letter, 1, [](int&) {}));
+      word.mark(mail_bit);
+      callers.push(calls);
+      return;
+    }
+    for (int k = 0; k < 2; ++k) {
+      const std::uint32_t seen = word.bits();
+      if ((seen & paused) != 0) return;
+      const auto stays = [&] { return ((model::keeps("pause: look with the job in hand") ? word.bits() : seen) & paused) != 0; };
+      begun += gate.next([&] { return !stays(); }) != nullptr;
+      int letter = 0;
+      begun += box.take(letter, stays);
+      bool others = false;
+      if (caller* const c = callers.take(others); c != nullptr) {
+        if (stays()) callers.push(*c);
+        else ++begun;
+      }
+    }
+  }
+  void after() { MODEL_CHECK(begun == 0 && !callers.empty()); }
+};
+MODEL_ADD(pause_holds);
 
 // One place. Its holder gives it back; two stand in line, or come when it is free; one of them is told to go.
 struct room_line : model::test<room_line, 4> {

@@ -144,6 +144,22 @@ BUGS = {
          '  if (weir_sim_bug != 48) watches_stalls_ = false;\n  lock.unlock();\n'
          '  const time_point next = core_.seen->look_for_stalls();\n  lock.lock();\n'
          '  if (weir_sim_bug == 48) watches_stalls_ = false;\n'),
+    49: ('a cancel that goes on when its round is over', 'task_group.cpp', 1,
+         '  if (!in_round) source.request_stop();',
+         '  if (weir_sim_bug == 49) cancel_unstarted(g.unbegun, g.mutex);\n  if (!in_round) source.request_stop();'),
+    50: ('a cancel that fires the source of the next round', 'task_group.cpp', 1,
+         '  if (!in_round) source.request_stop();',
+         '  if (weir_sim_bug == 50) {\n    const std::lock_guard lock(g.mutex);\n    source = g.source;\n  }\n'
+         '  if (!in_round) source.request_stop();'),
+    51: ('a child that begins although its group is cancelled', 'task_group.cpp', 1,
+         'const bool begins = !g.cancelled.load(relaxed);',
+         'const bool begins = weir_sim_bug == 51 || !g.cancelled.load(relaxed);'),
+    52: ('a turn that takes what came after a pause', 'gate_state.cpp', 1,
+         'return !(paused = owner.paused());', 'return !(paused = weir_sim_bug != 52 && owner.paused());'),
+    53: ('a worker that reads the mail that came after a pause', 'worker.cpp', 1,
+         '[this] { return owner.paused(); }', '[this] { return weir_sim_bug != 53 && owner.paused(); }'),
+    54: ('a worker that answers a call that came after a pause', 'worker.cpp', 1,
+         'if (owner.paused()) return owner.put_entry_back', 'if (weir_sim_bug != 54 && owner.paused()) return owner.put_entry_back'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -36,7 +36,7 @@ const mistake mistakes[] = {
     {13, "AWatchThatEndsWithoutLookingAgain", &cases::a_task_may_wait_for_a_later_one},
     {12, "ASearchThatForgetsItsPatience", &cases::a_fork_under_a_long_leaf_is_found},
     {14, "ABellThatIsSilencedAlthoughNothingWasExposed", &cases::two_forks_under_a_long_leaf_are_found},
-    {15, "AnInspectorThatTakesTheMarkOfTheOthersAlong", &cases::two_stops_at_once},
+    {15, "AnInspectorThatTakesTheMarkOfTheOthersAlong", &cases::two_look_at_what_runs},
     {16, "AStreamThatPassesOverTheChildrenOfABusyTask", &cases::a_stream_passes_over_no_child},
     {17, "AWorkerThatIsLetGoWithItsMailUnread", &cases::a_worker_that_is_let_go_reads_its_mail},
     {18, "AWorkerThatIsLetGoBeforeItsMailIsClosed", &cases::a_worker_that_is_let_go_reads_its_mail},
@@ -70,6 +70,12 @@ const mistake mistakes[] = {
     {46, "ASweepThatDoesNotLookWhoHasStopped", &cases::what_a_sweep_holds_goes_with_its_runtime},
     {47, "ASearchForTheOldestThatDoesNotLookWhoHasStopped", &cases::what_is_passed_over_goes_with_its_runtime},
     {48, "ALookForStallsThatForgetsWhoBeganMeanwhile", &cases::what_stalls_is_told_once},
+    {49, "ACancelThatGoesOnWhenItsRoundIsOver", &cases::a_cancel_meets_one_round},
+    {50, "ACancelThatFiresTheSourceOfTheNextRound", &cases::a_cancel_meets_one_round},
+    {51, "AChildThatBeginsAlthoughItsGroupIsCancelled", &cases::a_cancel_meets_one_round},
+    {52, "ATurnThatTakesWhatCameAfterAPause", &cases::what_comes_after_a_pause_waits},
+    {53, "AWorkerThatReadsTheMailThatCameAfterAPause", &cases::what_comes_after_a_pause_waits},
+    {54, "AWorkerThatAnswersACallThatCameAfterAPause", &cases::what_comes_after_a_pause_waits},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

@@ -44,6 +44,7 @@ void what_a_thief_runs_is_asked_to_stop();
 // group.cpp
 void a_group_reports_its_first_error();
 void a_group_keeps_its_limit();
+void a_cancel_meets_one_round();
 void a_cancelled_group_runs_nothing_more();
 void waits_in_waits_get_spares();
 void a_handle_ends_once();
@@ -78,11 +79,13 @@ void run_against_drain();
 void a_runtime_in_a_runtime();
 void handles_outlive_the_runtime();
 void wait_idle_beside_a_drain();
+void two_look_at_what_runs();
 void two_stops_at_once();
 void resized_while_it_works();
 void a_worker_that_is_let_go_reads_its_mail();
 void started_again_it_works_again();
 void wait_idle_over_a_restart();
+void what_comes_after_a_pause_waits();
 
 // timers.cpp
 void timers_run_once_and_never_early();

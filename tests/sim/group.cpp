@@ -49,6 +49,37 @@ void a_group_keeps_its_limit() {
   HOLDS(ran.load(std::memory_order_relaxed) == 8);
 }
 
+// What a cancel ends and fires is of one round, and that round says so; what an error leaves unstarted does not start.
+void a_cancel_meets_one_round() {
+  weir::runtime rt(with_workers(up_to(2)));
+  weir::task_group g(rt);
+  weir::sim::thread canceller([&] { g.cancel(); });
+  int cancelled = 0;
+  std::array<std::stop_token, 3> fine;
+  for (std::stop_token& token : fine) {
+    shared<int> ran{0};
+    const std::stop_token mine = g.token();
+    g.run([&] { ran.fetch_add(1, std::memory_order_relaxed); });
+    if (const weir::status s = g.wait()) {
+      HOLDS(ran.load(std::memory_order_relaxed) == 1);
+      if (cancelled != 0) token = mine;
+    } else {
+      HOLDS(s.error().code == weir::errc::cancelled);
+      ++cancelled;
+    }
+  }
+  canceller.join();
+  if (!g.wait()) ++cancelled;
+  HOLDS(cancelled == 1);
+  for (const std::stop_token& t : fine) HOLDS(!t.stop_requested());
+  weir::task_group in_turn(rt, {.limit = 1});
+  shared<int> after{0};
+  in_turn.run([] { throw std::runtime_error("child"); });
+  in_turn.run([&] { after.fetch_add(1, std::memory_order_relaxed); });
+  HOLDS(!in_turn.wait());
+  HOLDS(after.load(std::memory_order_relaxed) == 0);
+}
+
 void a_cancelled_group_runs_nothing_more() {
   weir::runtime rt(with_workers(up_to(2)));
   std::stop_source parent;

@@ -299,7 +299,19 @@ void wait_idle_beside_a_drain() {
   HOLDS(rt.drain().complete);
 }
 
-// Both look at what runs, to ask it to stop, while it ends.
+// Nobody has a deadline, so none is overdue; who looks at a task that has gone finds anything.
+void two_look_at_what_runs() {
+  weir::runtime rt(with_workers(1));
+  const auto look = [&] {
+    for (int i = 0; i < 3; ++i) HOLDS(rt.metrics().overdue.empty());
+  };
+  weir::sim::thread a(look), b(look);
+  for (int i = 0; i < 4; ++i) HOLDS(rt.spawn([] {}).get());
+  a.join();
+  b.join();
+}
+
+// One of them leads, and asks what runs to stop while it ends.
 void two_stops_at_once() {
   weir::runtime rt(with_workers(1 + up_to(2)));
   shared<int> ran{0};
@@ -398,6 +410,40 @@ void started_again_it_works_again() {
 }
 
 // Who waits for rest in one life may still be there in the next.
+void what_comes_after_a_pause_waits() {
+  const unsigned workers = up_to(2);
+  weir::runtime rt(with_workers(workers));
+  weir::strand one(rt);
+  weir::limited two(rt, 2, 10);
+  shared<int> ran{0}, late{0};
+  const auto kinds = weir::sim::random() % 16;
+  const auto submit_all = [&](shared<int>& runs) {
+    int n = 0;
+    const auto f = [&runs] { runs.fetch_add(1, std::memory_order_relaxed); };
+    const auto counted = [&n](bool accepted) {
+      HOLDS(accepted);
+      ++n;
+    };
+    if ((kinds & 1) != 0) counted(one.submit(f).has_value());
+    if ((kinds & 2) != 0) counted(two.submit(f).has_value());
+    if ((kinds & 4) != 0) counted(rt.submit(f, {.worker = 0}).has_value());
+    for (int i = 0; i < 3 && (kinds & 8) != 0; ++i) counted(rt.submit(f).has_value());
+    return n;
+  };
+  weir::sim::thread early([&] { rt.run([&] { ran.fetch_add(1, std::memory_order_relaxed); }); });
+  const int before = submit_all(ran);
+  rt.pause();
+  const int after = submit_all(late);
+  weir::sim::thread caller([&] { rt.run([&] { late.fetch_add(1, std::memory_order_relaxed); }); });
+  std::this_thread::sleep_for(std::chrono::microseconds(weir::sim::random() % 40));
+  HOLDS(late.load(std::memory_order_relaxed) == 0);
+  rt.resume();
+  caller.join();
+  early.join();
+  HOLDS(rt.wait_idle());
+  HOLDS(late.load(std::memory_order_relaxed) == after + 1 && ran.load(std::memory_order_relaxed) == before + 1);
+}
+
 void wait_idle_over_a_restart() {
   weir::runtime rt(with_workers(up_to(2)));
   HOLDS(rt.submit([] {}));

@@ -32,9 +32,13 @@ errc code(weir::join_handle<T> h) {
 
 // One place, which is held, and no room.
 struct full_limit {
+ private:
+  gate held_, hold_;  // before the runtime, as all that its tasks use
+
+ public:
+  std::atomic<std::size_t> ran{0};
   weir::runtime rt;
   weir::limited few;
-  std::atomic<std::size_t> ran{0};
 
   explicit full_limit(on_full full, std::size_t capacity = 1, unsigned workers = 2, std::size_t of_runtime = 1000)
       : full_limit(full, capacity, options(workers, of_runtime)) {}
@@ -57,9 +61,6 @@ struct full_limit {
     return o;
   }
   std::size_t filled = 0;
-
- private:
-  gate held_, hold_;
 };
 
 // ---- all of them

@@ -330,14 +330,16 @@ TEST(Blocking, ACallThatWaitsForTheNextAttemptOfAnotherStarvesNobodyWhenThePoolI
 }
 
 TEST(Blocking, StartByAndDeadlineAreWatched) {
+  gate leave;
   weir::runtime rt(with_blocking(1));
-  auto slow = rt.blocking([](std::stop_token t) {
+  auto slow = rt.blocking([&](std::stop_token t) {
     while (!t.stop_requested()) std::this_thread::yield();
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    leave.wait();
     return 1;
   }, {.deadline = weir::clock_type::now() + std::chrono::milliseconds(20), .name = "slow"});
   auto late = rt.blocking([] {}, {.start_by = weir::clock_type::now() + std::chrono::milliseconds(2)});
   EXPECT_EQ(code_of(std::move(late)), errc::expired);
+  leave.open();
   auto r = slow.get();
   if (!r) r = slow.get();
   EXPECT_EQ(r.value_or(0), 1);

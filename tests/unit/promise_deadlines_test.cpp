@@ -79,7 +79,7 @@ TEST(StartBy, ABlockedSubmitterGetsTheRoomOfAnExpiredTask) {
   weir::runtime rt(o);
   plug p(rt);
   std::atomic<int> ran{0};
-  ASSERT_TRUE(rt.submit([&] { ran += 100; }, start_by(sanitized ? 300ms : 20ms)));
+  ASSERT_TRUE(rt.submit([&] { ran += 100; }, start_by(sanitized ? 1000ms : 300ms)));
   ASSERT_TRUE(rt.submit([&] { ++ran; })) << "waits for the other to expire";
   p.release();
   ASSERT_TRUE(rt.wait_idle());
@@ -173,7 +173,7 @@ TEST(StartBy, WhatAnExpiredCallableDoesWhenItIsDestroyedMayUseTheRuntime) {
     busy = rt.wait_idle();
     const auto r = other->get();
     starved = !r && r.error().code == errc::starved;
-  }), start_by(sanitized ? 500ms : 50ms)));  // a submit that came too late would destroy it here
+  }), start_by(sanitized ? 1000ms : 300ms)));  // a submit that came too late would destroy it here
   EXPECT_TRUE(eventually([&] { return starved.load(); })) << "the thread that tells the time waits for nothing";
   EXPECT_FALSE(busy);
   p->release();
@@ -213,7 +213,7 @@ TEST(StartBy, WhatAnExpiredCallableDoesWhenItIsDestroyedWaitsForNothing) {
       entered = e.code() != make_error_code(errc::starved);
     }
     done = true;
-  }), start_by(sanitized ? 500ms : 50ms)));
+  }), start_by(sanitized ? 1000ms : 300ms)));
   EXPECT_TRUE(eventually([&] { return done.load(); })) << "the thread that tells the time waits for nothing";
   EXPECT_TRUE(full);
   EXPECT_EQ(waited.load(), errc::starved);
@@ -232,7 +232,7 @@ TEST(StartBy, AnExpiredCallableMayBeTheLastToHoldTheRuntime) {
     weir::runtime& it = *rt;
     weir::after(it, 1h, probe<8>(t)).detach();
     // The destructor runs on the timekeeper's thread.
-    ASSERT_TRUE(it.submit([rt = std::move(rt), p = probe<8>(t)]() mutable { p(); }, start_by(sanitized ? 500ms : 100ms)));
+    ASSERT_TRUE(it.submit([rt = std::move(rt), p = probe<8>(t)]() mutable { p(); }, start_by(sanitized ? 500ms : 300ms)));
     EXPECT_TRUE(eventually([&] { return t.alive == 0; }));
     p->release();
     EXPECT_TRUE(eventually([&] { return p->ended() == 1; }));
@@ -310,10 +310,13 @@ TEST(Deadline, AWaiterThatComesAfterItIsToldToo) {
 
 TEST(Deadline, AWaitOnAWorkerEndsAtIt) {
   weir::runtime rt(with_workers(2));
-  gate release;
+  gate started, release;
   const auto limit = clock_type::now() + 10ms;
-  auto h = rt.spawn([&] { release.wait(); }, {.deadline = limit});
-  ASSERT_TRUE(eventually([&] { return rt.metrics().running == 1; }));
+  auto h = rt.spawn([&] {
+    started.open();
+    release.wait();
+  }, {.deadline = limit});
+  started.wait();
   const bool timed_out = rt.run([&] {
     const auto r = h.get();
     return !r && r.error().code == errc::timeout && clock_type::now() >= limit;

@@ -10,6 +10,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
 #include <thread>
 
 namespace {
@@ -206,6 +208,36 @@ TEST(ForkedChild, WaitsOfGroupsAnswerStopped) {
   p.release();
   EXPECT_TRUE(g->wait());
   EXPECT_EQ(ran, 1);
+}
+
+// Its locks may be held for ever by threads that are not there: nothing waits for them.
+TEST(ForkedChild, StopsAndCancelsWhatWaitsInTheParentWithoutTouchingIt) {
+  std::stop_source stop, parent;
+  std::atomic<int> ran{0};
+  weir::runtime rt(with_workers(1));
+  plug p(rt);
+  auto waits = rt.spawn([&] { return ++ran; }, {.stop = stop.get_token()});
+  auto large = rt.spawn([&, block = std::array<char, 4096>{}] { return ran += 1 + block[0]; });
+  weir::task_group g(rt, {.limit = 1, .parent = parent.get_token()});
+  g.run([&] { ++ran; });
+  g.run([&] { ++ran; });
+  EXPECT_EQ(in_child([&](child_checks& check) {
+              stop.request_stop();
+              check(!waits.ready(), "a stop there ends nothing here");
+              parent.request_stop();
+              g.cancel();
+              g.set_limit(5);
+              g.run(std::function<void()>());
+              static_cast<void>(g.token());
+              check(is_stopped(g.wait()), "wait answers stopped");
+              large = {};
+            }),
+            "");
+  p.release();
+  EXPECT_TRUE(g.wait());
+  EXPECT_TRUE(waits.get());
+  EXPECT_TRUE(large.get());
+  EXPECT_EQ(ran, 4);
 }
 #endif
 

@@ -41,8 +41,12 @@ errc code(weir::join_handle<T>& h) {
 // What the constructor queues, and what is submitted before begin(), waits for 20 ms. Then its first task, which is alone in its interval, holds the
 // worker until that is over: the next one that is taken finds the runtime overloaded.
 struct overload {
-  weir::runtime rt;
+ private:
+  gate hold_;  // before the runtime, as all that its tasks use
+
+ public:
   std::function<void()> meanwhile;  // in that first task
+  weir::runtime rt;
 
   explicit overload(const weir::options& o = watched()) : rt(o) {
     EXPECT_TRUE(rt.submit([this] { hold_.wait(); }, {.prio = weir::lane::high}));
@@ -61,9 +65,6 @@ struct overload {
     ASSERT_TRUE(rt.wait_idle(weir::clock_type::now() + 10s));
   }
   ~overload() { hold_.open(); }
-
- private:
-  gate hold_;
 };
 
 TEST(Overload, WhatHasWaitedExpiresUnrunAndTheBooksBalance) {

@@ -38,9 +38,9 @@ errc code(weir::join_handle<T> h) {
 
 // A worker that is busy, and no room.
 struct full_runtime {
+  std::atomic<std::size_t> ran{0};  // before the runtime, whose tasks count in it
   weir::runtime rt;
   plug p;
-  std::atomic<std::size_t> ran{0};
   std::size_t filled;
   explicit full_runtime(const weir::options& o) : rt(o), p(rt), filled(fill(rt, ran)) { EXPECT_EQ(filled, o.capacity); }
 };

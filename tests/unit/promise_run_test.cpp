@@ -1,5 +1,6 @@
 // P39: run() enters the runtime from outside and is inline on an own worker.
 #include <weir/runtime.hpp>
+#include <weir/strand.hpp>
 
 #include <runtime_tools.hpp>
 
@@ -212,6 +213,36 @@ TEST(Pause, NothingNewStartsUntilResume) {
     rt.resume();
     ASSERT_TRUE(rt.wait_idle());
     EXPECT_EQ(ran, 20);
+  }
+}
+
+// Whatever the workers have at hand when the pause comes: a strand's and a limit's turn, mail, a batch, a call.
+TEST(Pause, WhatComesAfterItDoesNotBeginBeforeResume) {
+  std::atomic<int> late{0};
+  weir::runtime rt(with_workers(2));
+  weir::strand one(rt);
+  weir::limited two(rt, 2, 1000);
+  const auto submit_all = [&](const auto& f, int n) {
+    for (int i = 0; i < n; ++i) {
+      ASSERT_TRUE(one.submit(f));
+      ASSERT_TRUE(two.submit(f));
+      ASSERT_TRUE(rt.submit(f));
+      ASSERT_TRUE(rt.submit(f, {.worker = i % 2}));
+      ASSERT_TRUE(rt.submit(f, {.prio = weir::lane::high}));
+    }
+  };
+  for (int round = 0; round < 100; ++round) {
+    late = 0;
+    submit_all([] {}, 5);
+    rt.pause();
+    submit_all([&] { ++late; }, 2);
+    std::thread caller([&] { rt.run([&] { ++late; }); });
+    let_it_misbehave(1ms);
+    EXPECT_EQ(late, 0);
+    rt.resume();
+    caller.join();
+    ASSERT_TRUE(rt.wait_idle());
+    EXPECT_EQ(late, 11);
   }
 }
 

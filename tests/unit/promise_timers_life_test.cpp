@@ -68,7 +68,8 @@ TEST(Timers, ThatAreDueRunWhileDraining) {
   const auto due = clock_type::now() + 1ms;
   for (int i = 0; i < 10; ++i) weir::at(rt, due, [&] { ++ran; }).detach();
   auto series = weir::every(rt, 1ms, [&] { ++ran; });
-  while (clock_type::now() < due + 5ms) std::this_thread::sleep_for(1ms);
+  const auto made = clock_type::now();
+  while (clock_type::now() < made + 5ms) std::this_thread::sleep_for(1ms);
   std::thread drainer([&] { EXPECT_TRUE(rt.drain().complete); });
   EXPECT_TRUE(eventually([&] { return refused_with(weir::after(rt, 1ms, [] {}), errc::stopped); }));
   p.release();

@@ -180,8 +180,8 @@ TEST(ResultStream, AnyTaskMaySubmitToItMeanwhile) {
 // ---- capacity
 
 TEST(ResultStream, PastItsCapacityOfUnreadAndRunningOnesSubmitIsRefused) {
+  tally t;  // before the runtime: nobody waits for the last one
   weir::runtime rt(rejecting(2));
-  tally t;
   weir::result_stream<int> s(rt, {.capacity = 4});
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(s.submit([i] { return i; }));
   ASSERT_TRUE(rt.wait_idle()) << "unread results block nobody";

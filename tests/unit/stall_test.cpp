@@ -73,7 +73,7 @@ TEST(Stall, IsToldOnceOfEachKindOfTask) {
   // One inside of another: both run.
   rt.spawn([&] { rt.spawn([&] { long_enough(8); }).get().value(); }).get().value();
   ASSERT_TRUE(rt.wait_idle());
-  EXPECT_EQ(rt.metrics().stalled, seen.count(told::stall));
+  EXPECT_TRUE(eventually([&] { return rt.metrics().stalled == seen.count(told::stall); })) << "counted before it is told";
   std::set<std::uint64_t> ids;
   for (const event& e : seen.of(told::stall)) EXPECT_TRUE(ids.insert(e.info.id).second) << "told twice";
 }
@@ -110,9 +110,11 @@ TEST(Stall, AfterARestartAndAResizeTasksAreWatched) {
   EXPECT_TRUE(rt.submit([] {}));
   EXPECT_TRUE(rt.drain().complete);
   ASSERT_TRUE(rt.restart());
-  rt.run([&] { ASSERT_TRUE(eventually([&] { return rt.metrics().stalled == 1; })); });
+  auto before = rt.metrics().stalled;  // on a slow host the first one may have, too
+  rt.run([&] { ASSERT_TRUE(eventually([&] { return rt.metrics().stalled > before; })); });
   ASSERT_TRUE(rt.resize(3));
-  rt.spawn([&] { ASSERT_TRUE(eventually([&] { return rt.metrics().stalled == 2; })); }, {.worker = 2}).get().value();
+  before = rt.metrics().stalled;
+  rt.spawn([&] { ASSERT_TRUE(eventually([&] { return rt.metrics().stalled > before; })); }, {.worker = 2}).get().value();
 }
 
 // How often the thread of this process with that name went to sleep.

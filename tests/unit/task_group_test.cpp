@@ -98,6 +98,22 @@ TEST(TaskGroup, ASleepingWaiterRunsAChildThatComesLaterWhenNobodyElseCan) {
   EXPECT_TRUE(waiter.get().value());
 }
 
+// What the runtime says of itself, at rest and with the queues turned over.
+std::string state_of(weir::runtime& rt) {
+  EXPECT_TRUE(rt.wait_idle());
+  EXPECT_TRUE(rt.submit([] {}));  // behind all tickets
+  EXPECT_TRUE(rt.wait_idle());
+  int ends[2];
+  EXPECT_EQ(::pipe(ends), 0);
+  test::dump_state(ends[1]);
+  ::close(ends[1]);
+  std::string said;
+  char part[512];
+  for (ssize_t n; (n = ::read(ends[0], part, sizeof part)) > 0;) said.append(part, static_cast<std::size_t>(n));
+  ::close(ends[0]);
+  return said;
+}
+
 // Only what lies in a queue counts there, or submit would sweep the queues for nothing.
 TEST(TaskGroup, AChildCancelledBeforeItHadAPlaceIsNoStaleTicket) {
   weir::runtime rt(with_workers(1));
@@ -109,17 +125,7 @@ TEST(TaskGroup, AChildCancelledBeforeItHadAPlaceIsNoStaleTicket) {
     go.open();
     EXPECT_EQ(g.wait().error().code, errc::cancelled);
   }
-  ASSERT_TRUE(rt.wait_idle());
-  ASSERT_TRUE(rt.submit([] {}));  // behind all tickets
-  ASSERT_TRUE(rt.wait_idle());
-  int ends[2];
-  ASSERT_EQ(::pipe(ends), 0);
-  test::dump_state(ends[1]);
-  ::close(ends[1]);
-  std::string said;
-  char part[512];
-  for (ssize_t n; (n = ::read(ends[0], part, sizeof part)) > 0;) said.append(part, static_cast<std::size_t>(n));
-  ::close(ends[0]);
+  const std::string said = state_of(rt);
   EXPECT_NE(said.find("stale tickets 0\n"), std::string::npos) << said;
 }
 
@@ -402,6 +408,63 @@ TEST(TaskGroup, CancelReachesRunningChildrenAndDropsTheUnstarted) {
   EXPECT_EQ(never.alive, 0);
   ASSERT_FALSE(s);
   EXPECT_EQ(s.error().code, errc::cancelled);
+}
+
+TEST(TaskGroup, ACancelMeetsOneRoundAndNotTheNext) {
+  weir::runtime rt(with_workers(2));
+  for (int i = 0; i < 300; ++i) {
+    weir::task_group g(rt);
+    std::thread canceller([&] { g.cancel(); });
+    int cancelled = 0;
+    std::vector<std::stop_token> fine;
+    for (int round = 0; round < 20; ++round) {
+      std::atomic<int> ran{0};
+      const std::stop_token token = g.token();
+      g.run([&] { ++ran; });
+      if (const weir::status s = g.wait()) {
+        EXPECT_EQ(ran, 1) << "a round that is ok has run its child";
+        if (cancelled != 0) fine.push_back(token);
+      } else {
+        EXPECT_EQ(s.error().code, errc::cancelled);
+        ++cancelled;
+      }
+    }
+    canceller.join();
+    cancelled += !g.wait();
+    EXPECT_EQ(cancelled, 1);
+    for (const std::stop_token& t : fine) EXPECT_FALSE(t.stop_requested()) << "what comes after the cancelled one has a token of its own";
+  }
+}
+
+TEST(TaskGroup, WithLimitOneNothingBeginsAfterTheFirstError) {
+  weir::runtime rt(with_workers(2));
+  for (int i = 0; i < 200; ++i) {
+    std::atomic<int> began{0};
+    plug p(rt);
+    weir::task_group g(rt, {.limit = 1});
+    g.run([] { throw std::runtime_error("the first"); });
+    for (int k = 0; k < 5; ++k) g.run([&] { ++began; });
+    p.release();
+    const weir::status s = g.wait();
+    ASSERT_FALSE(s);
+    EXPECT_EQ(s.error().code, errc::failed);
+    EXPECT_EQ(began, 0);
+  }
+}
+
+TEST(TaskGroup, AChildThatAddsAnotherAfterAnErrorLeavesNothingUncounted) {
+  weir::runtime rt(with_workers(2));
+  for (int i = 0; i < 100; ++i) {
+    weir::task_group g(rt, {.limit = 1});
+    std::thread other([&] {
+      for (int k = 0; k < 20; ++k) g.run([] {});
+    });
+    g.run([] { throw std::runtime_error("once"); });
+    other.join();
+    const weir::status s = g.wait();
+    EXPECT_FALSE(s);
+  }
+  EXPECT_TRUE(eventually([&] { return state_of(rt).find("stale tickets 0\n") != std::string::npos; })) << state_of(rt);
 }
 
 TEST(TaskGroup, TheParentsTokenCancelsIt) {

@@ -12,6 +12,7 @@
 #include <new>
 #include <system_error>
 #include <type_traits>
+#include <memory>
 #include <utility>
 
 namespace weir {
@@ -25,7 +26,7 @@ enum class errc : std::uint8_t {
   expired,    ///< not started by start_by
   dropped,    ///< evicted by on_full::drop_oldest or on_full::discard
   timeout,    ///< a timed wait ended first
-  starved,    ///< waiting here could never end; the handle stays valid
+  starved,    ///< waiting here could never end, as far as can be seen; the handle stays valid
   invalid,    ///< null callable, moved-from handle, option out of range
   failed,     ///< the callable (or an allocation on its behalf) threw; the cause says what
 };
@@ -62,23 +63,23 @@ class [[nodiscard]] result {
     requires(std::is_constructible_v<T, U> && !std::is_same_v<std::remove_cvref_t<U>, result> &&
              !std::is_same_v<std::remove_cvref_t<U>, weir::error> && !std::is_same_v<std::remove_cvref_t<U>, errc>)
   result(U&& v) noexcept(std::is_nothrow_constructible_v<T, U>) : ok_(true) {
-    ::new (static_cast<void*>(&value_)) T(std::forward<U>(v));
+    ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<U>(v));
   }
   template <class... A>
     requires std::is_constructible_v<T, A...>
   explicit result(std::in_place_t, A&&... args) noexcept(std::is_nothrow_constructible_v<T, A...>) : ok_(true) {
-    ::new (static_cast<void*>(&value_)) T(std::forward<A>(args)...);
+    ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<A>(args)...);
   }
   result(weir::error e) noexcept : ok_(false) { ::new (static_cast<void*>(&error_)) weir::error(std::move(e)); }
   result(errc e) noexcept : result(weir::error{e, {}, 1}) {}
   result(const result& o)
     requires std::is_copy_constructible_v<T>
       : ok_(o.ok_) {
-    if (ok_) ::new (static_cast<void*>(&value_)) T(o.value_);
+    if (ok_) ::new (static_cast<void*>(std::addressof(value_))) T(o.value_);
     else ::new (static_cast<void*>(&error_)) weir::error(o.error_);
   }
   result(result&& o) noexcept(std::is_nothrow_move_constructible_v<T>) : ok_(o.ok_) {
-    if (ok_) ::new (static_cast<void*>(&value_)) T(std::move(o.value_));
+    if (ok_) ::new (static_cast<void*>(std::addressof(value_))) T(std::move(o.value_));
     else ::new (static_cast<void*>(&error_)) weir::error(std::move(o.error_));
   }
   // Strong guarantee: a throwing move leaves *this a failure that carries the exception's place, never half a value.
@@ -89,9 +90,9 @@ class [[nodiscard]] result {
     if (o.ok_) {
       error_.~error();
       if constexpr (std::is_nothrow_move_constructible_v<T>) {
-        ::new (static_cast<void*>(&value_)) T(std::move(o.value_));
+        ::new (static_cast<void*>(std::addressof(value_))) T(std::move(o.value_));
       } else {
-        WEIR_TRY { ::new (static_cast<void*>(&value_)) T(std::move(o.value_)); }
+        WEIR_TRY { ::new (static_cast<void*>(std::addressof(value_))) T(std::move(o.value_)); }
         WEIR_CATCH_ALL {
           ::new (static_cast<void*>(&error_)) weir::error();
           WEIR_RETHROW;
@@ -114,8 +115,8 @@ class [[nodiscard]] result {
   T& operator*() & noexcept { return value_; }
   const T& operator*() const& noexcept { return value_; }
   T&& operator*() && noexcept { return std::move(value_); }
-  T* operator->() noexcept { return &value_; }
-  const T* operator->() const noexcept { return &value_; }
+  T* operator->() noexcept { return std::addressof(value_); }
+  const T* operator->() const noexcept { return std::addressof(value_); }
 
   weir::error& error() & noexcept { return check_error(), error_; }
   const weir::error& error() const& noexcept { return check_error(), error_; }

@@ -37,10 +37,18 @@ WEIR_ALWAYS_INLINE value_of<std::invoke_result_t<F>> call(F&& f) {
   }
 }
 
+// The value that a call returns; of a reference the pair would hold, at best, one to a copy.
+template <class F>
+struct forked_value {
+  using type = value_of<std::invoke_result_t<F>>;
+  static_assert(!std::is_reference_v<type>, "return a pointer or a std::reference_wrapper");
+};
+template <class F>
+using forked_value_t = typename forked_value<F>::type;
+
 template <class G>
 struct fork_job_of final : fork_job {
-  using value = value_of<std::invoke_result_t<G>>;
-  static_assert(!std::is_reference_v<value>, "return a pointer or a std::reference_wrapper");
+  using value = forked_value_t<G>;
 
   explicit fork_job_of(std::remove_reference_t<G>& g) noexcept : callable(std::addressof(g)) {
     word.store(reinterpret_cast<std::uintptr_t>(static_cast<run_fn>(&run)), relaxed);
@@ -113,7 +121,7 @@ WEIR_COLD void unwind_fork(worker_base& w, fork_deque::index h, J& j) {
 template <class F, class G>
 WEIR_ALWAYS_INLINE auto fork_join(F&& f, G&& g) {
   using namespace detail;
-  using result_pair = std::pair<value_of<std::invoke_result_t<F>>, value_of<std::invoke_result_t<G>>>;
+  using result_pair = std::pair<forked_value_t<F>, forked_value_t<G>>;
   worker_base* const w = this_worker;
   if (w == nullptr) [[unlikely]] {
     auto first = call(std::forward<F>(f));
@@ -162,7 +170,7 @@ WEIR_ALWAYS_INLINE auto fork_join(F&& f, G&& g) {
 /// Runs all of them, the first on the caller; returns a tuple of their values in order.
 template <class F>
 auto invoke(F&& f) {
-  return std::tuple<detail::value_of<std::invoke_result_t<F>>>(detail::call(std::forward<F>(f)));
+  return std::tuple<detail::forked_value_t<F>>(detail::call(std::forward<F>(f)));
 }
 template <class F, class G, class... More>
 auto invoke(F&& f, G&& g, More&&... more) {

@@ -12,7 +12,7 @@ struct spawn_access;
 struct coroutine_access;
 }
 
-/// Reads the result of one task, once. Move-only; the destructor never blocks: it detaches, and an error that nobody
+/// Reads the result of one task, once. Move-only; the destructor does not wait for the task: it detaches, and an error that nobody
 /// read goes to options::on_unhandled. Keeps the runtime's core alive, so it may outlive the runtime.
 /// Thread safety: one thread at a time; cancel() and ready() may race with the task.
 template <class T>
@@ -38,7 +38,8 @@ class [[nodiscard]] join_handle {
 
   /// Waits for the end and takes the result; the handle is empty afterwards (errc::invalid from then on). On a worker
   /// an unstarted task runs in place; otherwise the worker runs nothing but the task's descendants while it waits.
-  /// errc::starved: waiting here could never end; the handle stays valid. errc::stopped at once in a forked child.
+  /// errc::starved: waiting here could never end, as far as can be seen: the task waits for something that this worker holds, or is bound to
+  /// a worker that has been in a wait of its own for a while. The handle stays valid, and get() may be called again. errc::stopped at once in a forked child.
   /// errc::timeout, once, when the deadline in the task's options passes before its end: the handle stays valid, and the next
   /// call waits for the end.
   result<T> get() { return get_until(time_point::max()); }

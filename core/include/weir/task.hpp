@@ -16,7 +16,8 @@
 // to stop and still goes on to its end; drain() and abort() end sleep_until() early, with errc::stopped.
 //
 // Stopping. this_task::token() is the spawned task's in all that it awaits; when_any and with_deadline give their parts tokens of
-// their own, which fire with it. sleep_until() looks at it by itself. A coroutine that leaves by a std::system_error of
+// their own, which fire with it. A foreign awaitable that hands the coroutine on to another thread in await_suspend() takes the token
+// before that: afterwards the coroutine may be somewhere else, and this_task::token() there is of whatever runs here. sleep_until() looks at it by itself. A coroutine that leaves by a std::system_error of
 // errc::cancelled or errc::stopped, such as sleep_until() throws, has ended with that error and not as `failed`.
 //
 // Do not block in a coroutine: get() and wait() hold the worker, co_await does not. Whoever waits on a worker for a coroutine that is

@@ -41,6 +41,7 @@ struct group_node_of final : group_node {
   static group_node_of& self(task_node& n) noexcept { return static_cast<group_node_of&>(n); }
 
   static outcome run(task_node& n) noexcept {
+    check_result_is_dropped<F>();
     auto& me = self(n);
     if (!group_started(me)) {
       errc code = errc::cancelled;

@@ -52,6 +52,7 @@ struct timer_node_of final : timer_node {
   static timer_node_of& self(task_node& n) noexcept { return static_cast<timer_node_of&>(n); }
 
   static outcome run(task_node& n) noexcept {
+    check_result_is_dropped<F>();
     auto& me = self(n);
     if (me.period != duration::zero() && !series_begins(n)) return outcome_of(errc::cancelled);
     outcome out = outcome_ok;
@@ -68,6 +69,8 @@ struct timer_node_of final : timer_node {
   }
   static bool extract(task_node& n, task_fn& out) {
     auto& me = self(n);
+    if (me.period != duration::zero() && (n.state.fetch_or(node_state::begun, relaxed) & node_state::over) != 0)
+      return fail(n, errc::cancelled), false;  // cancel() was first
     struct at_end {
       timer_node_of& me;
       ~at_end() { destroy_callable(me, outcome_ok); }

@@ -23,6 +23,8 @@ namespace weir {
 inline namespace v0 {
 
 class task_fn;
+template <class T>
+class task;
 
 namespace detail {
 
@@ -91,6 +93,15 @@ decltype(auto) call_task(F& f, const std::stop_token& token) {
 }
 template <class F>
 using task_result_t = decltype(call_task(std::declval<F&>(), std::declval<const std::stop_token&>()));
+// Where a result is dropped, a coroutine would be dropped unrun.
+template <class R>
+inline constexpr bool may_be_dropped = true;
+template <class T>
+inline constexpr bool may_be_dropped<weir::task<T>> = false;
+template <class F>
+constexpr void check_result_is_dropped() noexcept {
+  static_assert(may_be_dropped<task_result_t<F>>, "a weir::task that is dropped never runs: weir::spawn() it");
+}
 
 // Null function pointers, empty std::functions and the like: an accepted task must be callable.
 template <class F>
@@ -158,6 +169,7 @@ template <class F>
 struct inline_job {
   static F& callable(job& j) noexcept { return *std::launder(reinterpret_cast<F*>(j.data)); }
   static outcome run(job& j) noexcept {
+    check_result_is_dropped<F>();
     WEIR_TRY {
       if constexpr (takes_token<F>) std::invoke(callable(j), current_token());
       else std::invoke(callable(j));
@@ -210,6 +222,7 @@ struct boxed_job {
     ~owner() { free(f); }
   };
   static outcome run(job& j) noexcept {
+    check_result_is_dropped<F>();
     if constexpr (Named) {
       const task_name_scope scope(name(j));
       return run_unnamed(j);

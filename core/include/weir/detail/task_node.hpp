@@ -29,7 +29,7 @@ struct node_ops {
   std::stop_source* (*source)(task_node&) noexcept;   // null: the node's own, made when first asked for
 };
 
-// Bits of task_node::state. The low two are the phase; it only grows.
+// Bits of task_node::state. The low two are the phase; it grows, but for a task that is to run again: that one is queued once more.
 namespace node_state {
 inline constexpr std::uint32_t queued = 0, claimed = 1, done = 3, phase = 3;
 inline constexpr std::uint32_t waited = 4;     // somebody sleeps on the word
@@ -218,6 +218,7 @@ struct task_node_of final : Base {
     std::optional<result<R>> r;
     WEIR_TRY {
       if constexpr (std::is_void_v<R>) {
+        check_result_is_dropped<F>();
         static_cast<void>(invoke_callable(me));
         r.emplace();
       } else {
