@@ -130,7 +130,7 @@ class core {
   void run_entry(entry_job& e);
   void undo_entry() noexcept;       // of who came in by the doors, and was refused after all
   entry_job* take_entry() noexcept;
-  void put_entry_back(entry_job& e) noexcept { entries_.push(e); }
+  void put_entry_back(entry_job& e) noexcept;
   status admit_beside() noexcept;
   void unadmit_beside() noexcept;
   bool admit_children_beside(std::size_t n) noexcept;  // of a task of the blocking pool, while the runtime drains
@@ -285,9 +285,9 @@ class core {
   report make_report(bool complete) const;
   void request_stop() noexcept;
   void halt() noexcept;
-  void tell_halted() noexcept;
   void stop_at_limit() noexcept;
   void let_go_of_late(std::unique_lock<mutex>& life) noexcept;
+  bool stop_for_leader(std::unique_lock<mutex>& life) noexcept;
   template <class Finish>
   report shut_down(time_point until, bool keep_timers, Finish finish);
 
@@ -339,6 +339,11 @@ class core {
   doors<os_atomics> doors_;
   leader<os_atomics> shutdown_;  // under life_mutex_: of drains, aborts, and letting go of what came late
   aftermath<os_atomics> aftermath_;  // under life_mutex_, too
+  // Under life_mutex_: how often it was started again; who stops for the leader; whether that one aborts; whether one of the threads of a
+  // life that is not open yet has asked for its end.
+  std::uint64_t restarts_ = 0;
+  unsigned stoppers_ = 0;
+  bool aborts_ = false, close_when_open_ = false;
   bool closed_ = false;
   report last_report_;  // of the last complete shutdown
   quiescence<os_atomics> rest_{attention_.raw(), attention::quiesce};

@@ -27,6 +27,11 @@ class leader {
     held.unlock();
     A::wake(&word_, 1 << 30);
   }
+  /// Who waits looks again.
+  void tell() noexcept {
+    word_.fetch_add(1, relaxed);
+    A::wake(&word_, 1 << 30);
+  }
   /// Until somebody has left, or so many nanoseconds, or for no reason; without the lock meanwhile.
   template <class Lock>
   void wait(Lock& held, std::int64_t ns) noexcept {

@@ -52,6 +52,12 @@ entry_job* core::take_entry() noexcept {
   return oldest;
 }
 
+// It came with a pause, and may be taken out of the list's sight while that ends: so it is published once more.
+void core::put_entry_back(entry_job& e) noexcept {
+  entries_.push(e);
+  if (idle.published() != 0) wake_or_note();
+}
+
 void core::undo_entry() noexcept {
   doors_.undo();
   tell_if_asked();
@@ -91,8 +97,7 @@ void core::resume() noexcept {
   if (dead() || (attention_bits() & attention::paused) == 0) return;
   if (!attention_.lower_unless(attention::paused, attention::halted)) return;
   wake_all();
-  for (unsigned i = 0, e = slot_count(); i < e; ++i)  // off duty, with what was bound to it before, perhaps
-    if (worker& w = *slot(i); w.on_duty.now() != w.on_duty.on) w.bed.unpark();
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // off duty, perhaps, with what was bound to it before
   if (elastic) look_after_backlog();  // nobody did meanwhile
 }
 
@@ -108,6 +113,10 @@ void core::begin_close(bool keep_timers) noexcept {
   bool first;
   {
     const std::lock_guard lock(life_mutex_);
+    if (stopped()) {  // one of the threads of a life that restart() has not opened yet, or nothing is left to close
+      close_when_open_ = true;
+      return;
+    }
     first = !closed();
     if (first) doors_.close(phase::closing);
   }
@@ -199,11 +208,13 @@ report core::make_report(bool complete) const {
   r.stopped = ended_sum(outcome_of(errc::stopped));
   r.complete = complete;
   if (complete) return r;
+  const std::uint64_t ended = ended_sum(), submitted = submitted_sum();
+  if (submitted > ended) r.unfinished = submitted - ended;
   for (unsigned i = 0, e = slot_count(); i < e; ++i) {
     worker& w = *slot(i);
-    std::uint64_t ended = 0;
-    for (const counter& n : w.ended) ended += n.get();
-    if (w.started.get() <= ended) continue;
+    std::uint64_t over = 0;
+    for (const counter& n : w.ended) over += n.get();
+    if (w.started.get() <= over) continue;
     task_info info;
     info.name = w.current_name.load(relaxed);
     info.worker = static_cast<int>(w.number);
@@ -227,6 +238,18 @@ report core::make_report(bool complete) const {
   return r;
 }
 
+// By who is late, beside a leader: his limit ends what is queued for all. The leader does not leave before him, or these could be another life's
+// queues by then. False: it is the leader's business, who hands out what is queued.
+bool core::stop_for_leader(std::unique_lock<mutex>& life) noexcept {
+  if (aborts_) return false;
+  ++stoppers_;
+  life.unlock();
+  stop_at_limit();
+  life.lock();
+  if (--stoppers_ == 0) shutdown_.tell();
+  return true;
+}
+
 // One caller leads, the others wait for its report.
 template <class Finish>
 report core::shut_down(time_point until, bool keep_timers, Finish finish) {
@@ -237,19 +260,20 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
     return make_report(false);
   }
   std::unique_lock life(life_mutex_);
+  const std::uint64_t restarts = restarts_;
   for (;;) {
+    if (restarts_ != restarts) return last_report_;  // of the life that it was about
     const bool late = clock_type::now() >= until;
     if (stopped() && (!shutdown_.led() || late)) return last_report_;
     if (shutdown_.take()) break;
     if (late) {
-      // This caller's limit ends what is queued for all. The leader does it: without the lock it could be another life's queues by now.
-      attention_.raise(attention::halted | attention::paused);
+      stop_for_leader(life);
       life.unlock();
-      tell_halted();
       return make_report(wait_quiescent(clock_type::now() + std::chrono::milliseconds(1)));
     }
     shutdown_.wait(life, until_ns(until));
   }
+  aborts_ = keep_timers;
   life.unlock();
   begin_close(keep_timers);
   attention_.lower(attention::leftovers);  // they are this caller's again
@@ -257,6 +281,7 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
   if (complete) end_threads();
   report r = make_report(complete);
   life.lock();
+  while (stoppers_ != 0) shutdown_.wait(life, forever);
   if (complete) {
     last_report_ = r;  // which names nobody, so that there is nothing to allocate
     doors_.close(phase::stopped);
@@ -294,12 +319,9 @@ void core::stop_at_limit() noexcept {
 }
 void core::halt() noexcept {
   attention_.raise(attention::halted | attention::paused);
-  tell_halted();
-  request_stop();
-}
-void core::tell_halted() noexcept {
   wake_all();          // who sleeps on claimed jobs hands them back
   rest_.look_again();  // a drain without a limit must stop what is handed back from now on
+  request_stop();
 }
 
 report core::drain(time_point until) {

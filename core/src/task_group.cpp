@@ -2,8 +2,9 @@
 // sleep: group_counter.hpp; the lock-free part of a child's life, its claim: task_state.hpp.
 //
 // A round lasts from its first child to the wait() that finds nobody alive. A cancel belongs to one round: it takes the stop source
-// in the step in which it sets the flag, and counts as alive until all that had not begun have ended; wait() renews both in the step
-// in which it sees that nobody is alive. In a forked child the lock may be held for ever by a thread that is not there: nothing takes it.
+// in the step in which it sets the flag, and counts as alive until all that had not begun have ended (what could starve does not count it,
+// for it ends by itself); wait() renews both in the step in which it sees that nobody is alive. In a forked child the lock may be held for
+// ever by a thread that is not there: nothing takes it.
 #include <weir/task_group.hpp>
 
 #include "coroutine.hpp"
@@ -31,17 +32,17 @@ class group_state {
     if (!failed) failed = error{e, cause, 1};
     if (errors.empty() || options.keep_all_errors) errors.push_back({e, std::move(cause), 1});
   }
-  // Whoever adds the first child of a new round finds the group clean.
-  void begin_round() {
+  // Whoever adds the first child of a new round finds the group clean. `old`: what is destroyed after the lock.
+  void begin_round(std::vector<error>& old) noexcept {
     if (!round_over.load(relaxed)) return;
     round_over.store(false, relaxed);
-    errors.clear();
-    failed.reset();
+    old.swap(errors);
   }
   // What is returned is to be fired by finish_cancel().
   std::stop_source begin_cancel() noexcept {
     cancelled.store(true, relaxed);
     children.add();
+    ++cancelling;
     return source;
   }
   // A child, or a cancel, has ended. What the last one takes away: the group itself goes when `keep` does, so after the lock.
@@ -51,6 +52,11 @@ class group_state {
     goes_on = std::exchange(awaiter, nullptr);
   }
 
+  bool waits_for_cancels_only() noexcept {
+    const std::lock_guard lock(mutex);
+    return children.alive() == cancelling;
+  }
+
   core* const owner;  // null: nothing is ever accepted
   group_options options;
   detail::mutex mutex;
@@ -58,6 +64,7 @@ class group_state {
   siblings unbegun;
   // Written under the lock. Read without it where the answer may be late by a moment: who writes them deals with whoever has not begun.
   atomic<bool> round_over{false}, cancelled{false};
+  std::size_t cancelling = 0;  // cancels among what is alive
   std::optional<error> failed;
   std::vector<error> errors;
   std::stop_source source;
@@ -93,10 +100,11 @@ void finish_cancel(group_state& g, std::stop_source source, bool in_round) noexc
   resume_point* awaiter = nullptr;
   {
     const std::lock_guard lock(g.mutex);
+    --g.cancelling;
     g.one_ended(keep, awaiter);
   }
-  if (!in_round) source.request_stop();
   if (awaiter != nullptr) resume_later(*awaiter);
+  if (!in_round) source.request_stop();
 }
 
 void cancel_group(group_state& g) noexcept {
@@ -179,8 +187,12 @@ task_group::task_group(executor_ref e, group_options o)
 }
 
 task_group::~task_group() {
+  if (state_->dead()) {  // who is not there may be inside of the parent's callback: it is never waited for
+    static_cast<void>(new (std::nothrow) std::shared_ptr<group_state>(std::move(state_)));
+    return;
+  }
   state_->on_parent.reset();
-  if (core_ != nullptr && !core_->dead()) {
+  if (core_ != nullptr) {
     cancel();
     static_cast<void>(wait(time_point::max(), true));
     if (gate_ != nullptr) detail::gate_release(*gate_);
@@ -194,8 +206,9 @@ bool task_group::begin(detail::admission& a, bool only_now) {
   // Nothing of that: the lock is for start(), which looks again.
   if (only_now || g.round_over.load(detail::relaxed) || g.cancelled.load(detail::relaxed) ||
       g.options.parent.stop_requested()) {
+    std::vector<error> old;
     const std::lock_guard lock(g.mutex);
-    g.begin_round();
+    g.begin_round(old);
     if (g.options.parent.stop_requested()) g.cancelled.store(true, detail::relaxed);
     if (g.cancelled.load(detail::relaxed)) return false;
     if (only_now && !g.unbegun.reserve()) return false;
@@ -229,9 +242,10 @@ void task_group::start(detail::group_node& n, const detail::node_ops& ops, const
                     nullptr, gate_);
   n.group = &g;
   bool cancelled, now;
+  std::vector<error> old;
   {
     const std::lock_guard lock(g.mutex);
-    g.begin_round();
+    g.begin_round(old);
     g.children.add();
     if (g.self_while_alive == nullptr) g.self_while_alive = state_;
     cancelled = g.cancelled.load(detail::relaxed);
@@ -255,10 +269,11 @@ bool task_group::refuse(errc e, std::exception_ptr cause, bool silently) noexcep
   group_state& g = *state_;
   if (silently || g.dead()) return false;
   std::stop_source source(std::nostopstate);
+  std::vector<error> old;
   bool cancel = false;
   {
     const std::lock_guard lock(g.mutex);
-    g.begin_round();
+    g.begin_round(old);
     WEIR_TRY { g.record(e, std::move(cause)); }
     WEIR_CATCH_ALL {}  // as in group_ended()
     cancel = g.options.cancel_on_error;
@@ -333,18 +348,19 @@ status task_group::wait(time_point until, bool at_any_price) {
   group_state& g = *state_;
   detail::worker* const w = core_ != nullptr ? detail::worker::current_of(*core_) : nullptr;
   detail::worker* const any = detail::worker::current();
-  using counter = decltype(g.children);
   const auto over = [&g] { return g.children.over(); };
   for (;;) {
     if (g.dead()) return errc::stopped;
     if (const std::lock_guard lock(g.mutex); g.children.alive() == 0) return end_round(g);
     if (passed(until)) return errc::timeout;
-    if (core_ != nullptr && detail::this_keeper == core_ && !at_any_price) return errc::starved;  // the children may wait for the time
+    if (core_ != nullptr && detail::this_keeper == core_ && !at_any_price && !g.waits_for_cancels_only())
+      return errc::starved;  // the children may wait for the time
     std::optional<detail::gated_wait> in_gate;
     if (w != nullptr && gate_ != nullptr) {
-      in_gate.emplace(*gate_, *w, &g.children,
-                      [](const void* c) noexcept { return static_cast<const counter*>(c)->over(); });
-      if (in_gate->starves() && !at_any_price && !over()) return errc::starved;
+      in_gate.emplace(*gate_, *w, &g, [](const void* it) noexcept {
+        return const_cast<group_state*>(static_cast<const group_state*>(it))->waits_for_cancels_only();
+      });
+      if (in_gate->starves() && !at_any_price && !g.waits_for_cancels_only()) return errc::starved;
     }
     if (w != nullptr && gate_ == nullptr) run_unstarted(g, *core_, until);
     if (g.dead()) continue;

@@ -223,12 +223,15 @@ status core::restart() {
   std::unique_lock life(life_mutex_);
   while (stopped() && shutdown_.led()) shutdown_.wait(life, forever);  // what came late is being let go of
   if (!stopped() || !shutdown_.take()) return errc::invalid;
+  close_when_open_ = false;
   life.unlock();
   status s = start_again();
   life.lock();
   if (s) open_again();
   else let_go_of_late(life);
+  const bool closes = s && close_when_open_;
   shutdown_.leave(life);
+  if (closes) begin_close();
   return s;
 }
 
@@ -265,6 +268,7 @@ status core::start_again() noexcept {
 
 // Under the lock of its life: a task that pauses or shuts down, of whoever is let in first, comes after all of it.
 void core::open_again() noexcept {
+  ++restarts_;
   doors_.open();
   side.reopen();
   const std::lock_guard lock(lease_mutex_);

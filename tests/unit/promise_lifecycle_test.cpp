@@ -154,6 +154,7 @@ TEST(DrainDeadline, StopsTheQueuedRequestsStopAndNamesWhatStillRuns) {
   ASSERT_EQ(r.still_running.size(), 1u);
   EXPECT_STREQ(r.still_running[0].name, "stuck");
   EXPECT_EQ(r.still_running[0].worker, 0);
+  EXPECT_EQ(r.unfinished, 1u);
   for (auto& h : handles) {
     EXPECT_TRUE(h.ready());
     auto result = h.get();

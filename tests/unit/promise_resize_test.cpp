@@ -213,6 +213,28 @@ TEST(Restart, IsInvalidUnlessAShutdownHasReturned) {
   status_is(rt.restart(), errc::invalid);
 }
 
+std::atomic<weir::runtime*> drained_by_its_threads{nullptr};
+
+TEST(Restart, ADrainByAThreadThatIsStartingIsHeard) {
+  std::atomic<int> ran{0};
+  weir::options o = with_workers(2);
+  o.on_thread_start = [](int) {
+    if (weir::runtime* const it = drained_by_its_threads) static_cast<void>(it->drain());
+  };
+  weir::runtime rt(o);
+  ASSERT_TRUE(rt.drain().complete);
+  for (int i = 0; i < 20; ++i) {
+    drained_by_its_threads = &rt;
+    ASSERT_TRUE(rt.restart());
+    EXPECT_TRUE(eventually([&] { return !rt.submit([&] { ++ran; }); })) << "before or after it was open, it is closed now";
+    drained_by_its_threads = nullptr;
+    ASSERT_TRUE(rt.drain().complete);
+    ASSERT_TRUE(rt.restart());
+    EXPECT_TRUE(rt.submit([&] { ++ran; })) << "and only once";
+    ASSERT_TRUE(rt.drain().complete);
+  }
+}
+
 TEST(Restart, KeepsTheSizeAndStandInsComeAgain) {
   weir::runtime rt(with_workers(1));
   ASSERT_TRUE(rt.resize(2));

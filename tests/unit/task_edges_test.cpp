@@ -125,6 +125,31 @@ class loop {
   std::thread thread_{[this] { run(); }};
 };
 
+// Suspended it is nowhere, so a drain that gives up cannot name it, but it counts it.
+TEST(Stranger, WhoHasNotResumedACoroutineYetIsWaitedForByTheNextDrain) {
+  struct later {
+    std::atomic<void*>& where;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> h) noexcept { where = h.address(); }
+    void await_resume() const noexcept {}
+  };
+  std::atomic<void*> where{nullptr};
+  weir::runtime rt(with_workers(1));
+  auto h = weir::spawn(rt, [](std::atomic<void*>& at) -> task<int> {
+    co_await later{at};
+    co_return 5;
+  }(where));
+  ASSERT_TRUE(eventually([&] { return where != nullptr; }));
+  ASSERT_TRUE(eventually([&] { return rt.metrics().running == 0; }));
+  const weir::report r = rt.drain(clock_type::now() + 1ms);
+  EXPECT_FALSE(r.complete);
+  EXPECT_EQ(r.unfinished, 1u);
+  EXPECT_TRUE(r.still_running.empty());
+  std::coroutine_handle<>::from_address(where).resume();
+  EXPECT_TRUE(rt.drain().complete);
+  EXPECT_EQ(h.get().value_or(0), 5);
+}
+
 task<int> ends_there(loop& l, int n) {
   co_await l.calls_back();
   if (weir::this_task::worker() != -1) co_return -1;

@@ -21,7 +21,8 @@ class executor_ref {
  public:
   constexpr executor_ref() noexcept = default;
 
-  /// Fire and forget. The callable is copied or moved in; on refusal it is not touched. options::full decides what a
+  /// Fire and forget. The callable is copied or moved in; on refusal it is not touched (with errc::failed it may have been moved from:
+  /// a queue may have had no memory for it). options::full decides what a
   /// full runtime does; on a worker it never blocks.
   /// Errors: full, dropped (on_full::discard), stopped, invalid (null callable), expired (a blocked submit waited until start_by), cancelled
   /// (stop came first), failed (bad_alloc, which a callable of 8192 or more bytes of alignment gets, too; no

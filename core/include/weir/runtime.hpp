@@ -145,7 +145,8 @@ class runtime {
   /// (not shut down, or not completely), failed (a thread cannot be had: it stays shut down).
   WEIR_API status restart();
   /// Workers finish what they run and take nothing new until resume(). Does not wait for them: what was accepted before may begin while
-  /// pause() returns; what is submitted after that does not begin before resume(), drain() or abort(), but for the children of what runs.
+  /// pause() returns. What is submitted after that does not begin before resume(), drain() or abort(), but for what a running task waits for,
+  /// blocking() calls, and what on_full::caller_runs makes its submitter run.
   WEIR_API void pause() noexcept;
   WEIR_API void resume() noexcept;
   /// True when at some instant of the call nothing accepted was unfinished. False at the limit, at once on an own
