@@ -287,7 +287,8 @@ class core {
   void halt() noexcept;
   void stop_at_limit() noexcept;
   void let_go_of_late(std::unique_lock<mutex>& life) noexcept;
-  bool stop_for_leader(std::unique_lock<mutex>& life) noexcept;
+  void stop_for_leader(std::unique_lock<mutex>& life) noexcept;
+  void wait_for_stoppers(std::unique_lock<mutex>& life) noexcept;
   template <class Finish>
   report shut_down(time_point until, bool keep_timers, Finish finish);
 
@@ -339,11 +340,11 @@ class core {
   doors<os_atomics> doors_;
   leader<os_atomics> shutdown_;  // under life_mutex_: of drains, aborts, and letting go of what came late
   aftermath<os_atomics> aftermath_;  // under life_mutex_, too
-  // Under life_mutex_: how often it was started again; who stops for the leader; whether that one aborts; whether one of the threads of a
-  // life that is not open yet has asked for its end.
+  // Under life_mutex_: how often it was started again; who stops for the leader; whether that one needs nobody for it (he aborts, or is about to
+  // leave); whether one of the threads of a life that is not open yet has asked for its end.
   std::uint64_t restarts_ = 0;
   unsigned stoppers_ = 0;
-  bool aborts_ = false, close_when_open_ = false;
+  bool leader_stops_ = false, close_when_open_ = false;
   bool closed_ = false;
   report last_report_;  // of the last complete shutdown
   quiescence<os_atomics> rest_{attention_.raw(), attention::quiesce};

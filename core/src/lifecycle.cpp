@@ -97,7 +97,8 @@ void core::resume() noexcept {
   if (dead() || (attention_bits() & attention::paused) == 0) return;
   if (!attention_.lower_unless(attention::paused, attention::halted)) return;
   wake_all();
-  for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // off duty, perhaps, with what was bound to it before
+  // Also who is not among the idle: off duty, with what was bound to it before, or about to sleep on what it had claimed before the pause.
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();
   if (elastic) look_after_backlog();  // nobody did meanwhile
 }
 
@@ -239,15 +240,19 @@ report core::make_report(bool complete) const {
 }
 
 // By who is late, beside a leader: his limit ends what is queued for all. The leader does not leave before him, or these could be another life's
-// queues by then. False: it is the leader's business, who hands out what is queued.
-bool core::stop_for_leader(std::unique_lock<mutex>& life) noexcept {
-  if (aborts_) return false;
+// queues by then.
+void core::stop_for_leader(std::unique_lock<mutex>& life) noexcept {
+  if (leader_stops_) return;  // who aborts hands out what is queued
   ++stoppers_;
   life.unlock();
   stop_at_limit();
   life.lock();
   if (--stoppers_ == 0) shutdown_.tell();
-  return true;
+}
+// By the leader, before he leaves.
+void core::wait_for_stoppers(std::unique_lock<mutex>& life) noexcept {
+  leader_stops_ = true;
+  while (stoppers_ != 0) shutdown_.wait(life, forever);
 }
 
 // One caller leads, the others wait for its report.
@@ -260,20 +265,25 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
     return make_report(false);
   }
   std::unique_lock life(life_mutex_);
-  const std::uint64_t restarts = restarts_;
+  std::uint64_t restarts = restarts_;
+  bool was_open = !stopped();
   for (;;) {
-    if (restarts_ != restarts) return last_report_;  // of the life that it was about
+    if (std::exchange(restarts, restarts_) != restarts_ && std::exchange(was_open, true)) return last_report_;  // the life that it was about has ended
     const bool late = clock_type::now() >= until;
     if (stopped() && (!shutdown_.led() || late)) return last_report_;
     if (shutdown_.take()) break;
     if (late) {
       stop_for_leader(life);
       life.unlock();
-      return make_report(wait_quiescent(clock_type::now() + std::chrono::milliseconds(1)));
+      if (!wait_quiescent(clock_type::now() + std::chrono::milliseconds(1))) return make_report(false);
+      life.lock();
+      while (shutdown_.led() && restarts_ == restarts) shutdown_.wait(life, forever);  // its threads are about to end
+      if (restarts_ != restarts || stopped()) return last_report_;
+      continue;
     }
     shutdown_.wait(life, until_ns(until));
   }
-  aborts_ = keep_timers;
+  leader_stops_ = keep_timers;
   life.unlock();
   begin_close(keep_timers);
   attention_.lower(attention::leftovers);  // they are this caller's again
@@ -281,7 +291,7 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
   if (complete) end_threads();
   report r = make_report(complete);
   life.lock();
-  while (stoppers_ != 0) shutdown_.wait(life, forever);
+  wait_for_stoppers(life);
   if (complete) {
     last_report_ = r;  // which names nobody, so that there is nothing to allocate
     doors_.close(phase::stopped);

@@ -52,14 +52,14 @@ class group_state {
     goes_on = std::exchange(awaiter, nullptr);
   }
 
-  bool waits_for_cancels_only() noexcept {
+  bool waits_for_cancels_only() const noexcept {
     const std::lock_guard lock(mutex);
     return children.alive() == cancelling;
   }
 
   core* const owner;  // null: nothing is ever accepted
   group_options options;
-  detail::mutex mutex;
+  mutable detail::mutex mutex;
   group_counter<os_atomics> children{mutex};
   siblings unbegun;
   // Written under the lock. Read without it where the answer may be late by a moment: who writes them deals with whoever has not begun.
@@ -92,10 +92,17 @@ awaiting group_await(task_group& g, resume_point& p) noexcept { return awaited_g
 
 namespace {
 
+// The group whose token this thread is firing while that keeps the round from its end.
+constinit thread_local const group_state* firing __attribute__((tls_model("initial-exec"))) = nullptr;
+
 // Without the lock. in_round: the token fires before the round can end, else after that could, for a callback may wait for the group.
 void finish_cancel(group_state& g, std::stop_source source, bool in_round) noexcept {
   cancel_unstarted(g.unbegun, g.mutex);
-  if (in_round) source.request_stop();
+  if (in_round) {
+    const group_state* const outer = std::exchange(firing, &g);
+    source.request_stop();
+    firing = outer;
+  }
   std::shared_ptr<group_state> keep;
   resume_point* awaiter = nullptr;
   {
@@ -353,12 +360,13 @@ status task_group::wait(time_point until, bool at_any_price) {
     if (g.dead()) return errc::stopped;
     if (const std::lock_guard lock(g.mutex); g.children.alive() == 0) return end_round(g);
     if (passed(until)) return errc::timeout;
+    if (detail::firing == &g && !at_any_price) return errc::starved;  // the round ends when this callback has returned
     if (core_ != nullptr && detail::this_keeper == core_ && !at_any_price && !g.waits_for_cancels_only())
       return errc::starved;  // the children may wait for the time
     std::optional<detail::gated_wait> in_gate;
     if (w != nullptr && gate_ != nullptr) {
       in_gate.emplace(*gate_, *w, &g, [](const void* it) noexcept {
-        return const_cast<group_state*>(static_cast<const group_state*>(it))->waits_for_cancels_only();
+        return static_cast<const group_state*>(it)->waits_for_cancels_only();
       });
       if (in_gate->starves() && !at_any_price && !g.waits_for_cancels_only()) return errc::starved;
     }

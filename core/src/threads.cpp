@@ -229,9 +229,14 @@ status core::restart() {
   life.lock();
   if (s) open_again();
   else let_go_of_late(life);
-  const bool closes = s && close_when_open_;
+  if (s && close_when_open_) {
+    leader_stops_ = false;
+    life.unlock();
+    begin_close();
+    life.lock();
+    wait_for_stoppers(life);
+  }
   shutdown_.leave(life);
-  if (closes) begin_close();
   return s;
 }
 

@@ -313,8 +313,6 @@ void worker::measure(std::uint64_t now) noexcept {
 
 // Claimed before a pause, and now the runtime is halted.
 bool worker::hoards() const noexcept { return owner.halted() && !claimed.owner_empty(); }
-// Claimed before a pause that is over already: resume() may have looked for sleepers before this one was among them.
-bool worker::resumed() const noexcept { return !claimed.owner_empty() && (owner.attention_bits() & attention::paused) == 0; }
 
 bool worker::has_work(bool forks_too) const noexcept {
   const std::uint32_t bits = owner.attention_bits();
@@ -511,7 +509,7 @@ bool worker::sleep(bool nap) noexcept {
   // Not before others can see that this worker sleeps: whoever answered the ring and took his job back before that would owe nothing
   // to anybody. What is forked unheard until the ring is seen by the look behind end_watch().  [bell]
   if (!nap) ring_all();
-  if (has_work(!nap) || resumed()) return get_up(), false;
+  if (has_work(!nap)) return get_up(), false;
   drains.store(false, relaxed);
   tiny_batches_ = 0;
   std::int64_t ns = nap ? nap_ns : longest_sleep();

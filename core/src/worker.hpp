@@ -124,7 +124,6 @@ class worker final : public worker_base, public runner {
   void search() noexcept;
   bool has_work(bool forks_too) const noexcept;
   bool hoards() const noexcept;
-  bool resumed() const noexcept;
   bool steal_once(bool force_now) noexcept;
   void ring_all() noexcept;
   bool stuck(const worker& v, std::uint64_t now) const noexcept;

@@ -43,7 +43,7 @@ const mistake mistakes[] = {
     {19, "CreditsThatAreGivenBackAndNobodyIsTold", &cases::a_refused_task_gives_its_place_to_the_blocked},
     {20, "AWorkerThatSleepsOverWhatADrainHasLeft", &cases::what_a_drain_left_is_stopped},
     {21, "ADrainThatGivesUpAndTellsNobody", &cases::what_a_drain_left_is_stopped},
-    {24, "AWorkerThatSleepsOnWhatItClaimedBeforeAPause", &cases::a_short_pause_holds_nothing_up},
+    {24, "APauseWhoseEndWakesOnlyTheIdle", &cases::a_short_pause_holds_nothing_up},
     {31, "ACallerThatLooksAndThenComesIn", &cases::the_caller_runs_what_does_not_fit},
     {32, "ADroppedTaskThatKeepsItsRoom", &cases::the_oldest_makes_room},
     {33, "ADiscardedTaskThatNeverEnds", &cases::what_does_not_fit_is_discarded},
