@@ -265,21 +265,21 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
     return make_report(false);
   }
   std::unique_lock life(life_mutex_);
-  std::uint64_t restarts = restarts_;
-  bool was_open = !stopped();
+  const std::uint64_t last_life = restarts_ + (stopped() ? 1 : 0);  // that it may be about: this one, or the one that is being opened
   for (;;) {
-    if (std::exchange(restarts, restarts_) != restarts_ && std::exchange(was_open, true)) return last_report_;  // the life that it was about has ended
+    if (restarts_ > last_life) return last_report_;
     const bool late = clock_type::now() >= until;
     if (stopped() && (!shutdown_.led() || late)) return last_report_;
     if (shutdown_.take()) break;
     if (late) {
       stop_for_leader(life);
       life.unlock();
-      if (!wait_quiescent(clock_type::now() + std::chrono::milliseconds(1))) return make_report(false);
+      const bool rest = wait_quiescent(clock_type::now() + std::chrono::milliseconds(1));
       life.lock();
-      while (shutdown_.led() && restarts_ == restarts) shutdown_.wait(life, forever);  // its threads are about to end
-      if (restarts_ != restarts || stopped()) return last_report_;
-      continue;
+      if (restarts_ > last_life || stopped()) return last_report_;
+      if (!shutdown_.led()) continue;  // the leader was restart(), or has given up: what is left is this caller's
+      life.unlock();
+      return make_report(rest);
     }
     shutdown_.wait(life, until_ns(until));
   }

@@ -92,16 +92,26 @@ awaiting group_await(task_group& g, resume_point& p) noexcept { return awaited_g
 
 namespace {
 
-// The group whose token this thread is firing while that keeps the round from its end.
-constinit thread_local const group_state* firing __attribute__((tls_model("initial-exec"))) = nullptr;
+// The groups whose tokens this thread is firing, inside of each other, while that keeps their rounds from the end.
+struct token_that_fires {
+  const group_state* of;
+  const token_that_fires* outer;
+};
+constinit thread_local const token_that_fires* firing __attribute__((tls_model("initial-exec"))) = nullptr;
+bool fires_token_of(const group_state& g) noexcept {
+  for (const token_that_fires* t = firing; t != nullptr; t = t->outer)
+    if (t->of == &g) return true;
+  return false;
+}
 
 // Without the lock. in_round: the token fires before the round can end, else after that could, for a callback may wait for the group.
 void finish_cancel(group_state& g, std::stop_source source, bool in_round) noexcept {
   cancel_unstarted(g.unbegun, g.mutex);
   if (in_round) {
-    const group_state* const outer = std::exchange(firing, &g);
+    const token_that_fires here{&g, firing};
+    firing = &here;
     source.request_stop();
-    firing = outer;
+    firing = here.outer;
   }
   std::shared_ptr<group_state> keep;
   resume_point* awaiter = nullptr;
@@ -360,7 +370,7 @@ status task_group::wait(time_point until, bool at_any_price) {
     if (g.dead()) return errc::stopped;
     if (const std::lock_guard lock(g.mutex); g.children.alive() == 0) return end_round(g);
     if (passed(until)) return errc::timeout;
-    if (detail::firing == &g && !at_any_price) return errc::starved;  // the round ends when this callback has returned
+    if (!at_any_price && detail::fires_token_of(g)) return errc::starved;  // the round ends when this callback has returned
     if (core_ != nullptr && detail::this_keeper == core_ && !at_any_price && !g.waits_for_cancels_only())
       return errc::starved;  // the children may wait for the time
     std::optional<detail::gated_wait> in_gate;
