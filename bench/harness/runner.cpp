@@ -26,7 +26,7 @@ std::string name_of(const entrant& e) {
 }
 
 // The cases in random order, in each the numbers of workers, and with each of these the peers: a host drifts within seconds, so those that
-// are compared stand together (a build against itself, submit/from_1: 0.947 where all blocks were mixed, see bench/README.md).
+// are compared stand together. That alone does not tell 3 % apart, many short blocks do: see bench/README.md.
 std::vector<std::size_t> random_order(const std::vector<entrant>& all, std::mt19937_64& random) {
   std::map<std::pair<std::string, std::string>, std::uint64_t> of_case;
   std::map<std::tuple<std::string, std::string, unsigned>, std::uint64_t> of_workers;

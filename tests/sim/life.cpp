@@ -409,7 +409,7 @@ void started_again_it_works_again() {
   HOLDS(rt.drain().complete && ran.load(std::memory_order_relaxed) == 1);
 }
 
-// Who waits for rest in one life may still be there in the next.
+// Whatever the workers have at hand when the pause comes.
 void what_comes_after_a_pause_waits() {
   const unsigned workers = up_to(2);
   weir::runtime rt(with_workers(workers));
@@ -444,6 +444,7 @@ void what_comes_after_a_pause_waits() {
   HOLDS(late.load(std::memory_order_relaxed) == after + 1 && ran.load(std::memory_order_relaxed) == before + 1);
 }
 
+// Who waits for rest in one life may still be there in the next.
 void wait_idle_over_a_restart() {
   weir::runtime rt(with_workers(up_to(2)));
   HOLDS(rt.submit([] {}));

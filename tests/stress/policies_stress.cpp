@@ -107,7 +107,6 @@ void each_task_has_one_fate(weir::runtime& rt, weir::executor_ref e, on_full pol
   if (policy == on_full::caller_runs) { EXPECT_EQ(m.dropped, 0u); }
   EXPECT_LE(handles_dropped, m.dropped);
   rt.pause();
-  // A turn of a limit that was just about to end when the pause came may still take one.
   std::size_t fit = 0;
   while (fit <= capacity + 2 && e.try_submit([&ran] { ++ran; })) ++fit;
   EXPECT_GE(fit, capacity) << "no room was lost on the way";

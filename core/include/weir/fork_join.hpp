@@ -117,7 +117,7 @@ WEIR_COLD void unwind_fork(worker_base& w, fork_deque::index h, J& j) {
 
 }  // namespace detail
 
-/// Runs f() on the caller and offers g() to idle workers meanwhile; returns both values (void: std::monostate).
+/// Runs f() on the caller and offers g() to idle workers meanwhile; returns both values (void: std::monostate), so neither may be a reference.
 template <class F, class G>
 WEIR_ALWAYS_INLINE auto fork_join(F&& f, G&& g) {
   using namespace detail;

@@ -43,7 +43,7 @@ struct report {
   std::uint64_t ran = 0;      ///< tasks that ran to their end in the runtime's life
   std::uint64_t stopped = 0;  ///< accepted tasks that never ran because of the shutdown
   std::vector<task_info> still_running;
-  std::uint64_t unfinished = 0;  ///< accepted and not ended: what runs, and coroutines that are suspended, which have no place and no name here
+  std::uint64_t unfinished = 0;  ///< accepted and not ended; after a drain's limit: what runs, and suspended coroutines, which have no name here
   bool complete = true;       ///< false: a deadline passed, or the call came from an own worker
 };
 

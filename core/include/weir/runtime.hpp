@@ -144,8 +144,8 @@ class runtime {
   /// Opens a runtime again after drain() or abort() has returned a complete report; counters go on. Errors: invalid
   /// (not shut down, or not completely), failed (a thread cannot be had: it stays shut down).
   WEIR_API status restart();
-  /// Workers finish what they run and take nothing new until resume(). Does not wait for them: what was accepted before may begin while
-  /// pause() returns. What is submitted after that does not begin before resume(), drain() or abort(), but for what a running task waits for,
+  /// Workers finish what they run and take nothing new until resume(). Does not wait for them: what was accepted before may begin yet
+  /// when pause() has returned. What is submitted after that does not begin before resume(), drain() or abort(), but for what a running task waits for,
   /// blocking() calls, and what on_full::caller_runs makes its submitter run.
   WEIR_API void pause() noexcept;
   WEIR_API void resume() noexcept;
@@ -153,8 +153,8 @@ class runtime {
   /// worker, and in a forked child.
   WEIR_API bool wait_idle(time_point until = time_point::max());
   /// Refuses outside tasks (errc::stopped) and waits until everything accepted, and what it submitted, has ended; then
-  /// the workers end. At the limit: requests stop, completes what is queued with errc::stopped, reports what runs.
-  /// Concurrent drains share one report. On an own worker it begins and returns complete = false.
+  /// the workers end. At the limit: requests stop, completes what is queued with errc::stopped, reports what runs and how much has not ended.
+  /// Concurrent drains share one report; one whose limit passes first stops what is queued for all, and has a report of its own. On an own worker it begins and returns complete = false.
   WEIR_API report drain(time_point until = time_point::max());
   /// Requests stop, hands each unstarted callable to sink on this thread, returns when the running tasks have ended. If
   /// sink throws, the rest are destroyed and it is rethrown at the end.

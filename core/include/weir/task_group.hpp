@@ -99,7 +99,8 @@ struct group_node_of final : group_node {
 /// The destructor cancels and waits, so children may refer to what outlives the group. On a worker a wait runs the
 /// group's own unstarted children and nothing else. After wait() the group is clean and can be used again.
 /// Over a strand or limited the children keep its rules: no wait runs them in place, and one in a task that holds the place
-/// which they would need answers errc::starved; so does a wait on the thread that tells the runtime's time.
+/// which they would need answers errc::starved; so does a wait on the thread that tells the runtime's time, and one inside of a callback of
+/// the group's own token that an error fires. In a forked child nothing is added and every wait answers errc::stopped.
 /// Thread safety: run, try_run, cancel, set_limit and token from any thread; wait from one thread at a time, and the
 /// destructor after all of them.
 class task_group {
@@ -122,7 +123,8 @@ class task_group {
   }
   /// From now on at most n at once; what runs is not stopped. 0: no limit.
   WEIR_API void set_limit(unsigned n) noexcept;
-  /// Unstarted children end at once, running ones see their token fire.
+  /// Unstarted children end at once, running ones see their token fire. It is the round under way that is cancelled: the wait that ends it gives the
+  /// group another token. What an error fires has fired when that wait returns; what this fires may fire a moment later.
   WEIR_API void cancel() noexcept;
   WEIR_API std::stop_token token() const noexcept;
   /// Waits until every child has ended. The first error, else errc::cancelled if the group was cancelled, else ok.
