@@ -13,8 +13,8 @@
 //
 // Invariants
 //   I1  of a chain at most one segment runs (the one before it may still be on its way out, and touches nothing of it any more), and it is
-//       suspended at no more than one point. Branches are chains of their own. Who is resumed by somebody else, as a foreign awaitable does it, runs outside of any segment until it is suspended at a point of
-//       ours; if it ends there, its end is a segment of its own.
+//       suspended at no more than one point. Branches are chains of their own. Who is resumed by somebody else, as a foreign awaitable does
+//       it, runs outside of any segment until it is suspended at a point of ours; if it ends there, its end is a segment of its own.
 //   I2  a wait is ended once: an entry in the wheel by who takes it out under the lock; a task by finish(); branches by the last.
 //   I3  the node's life is one reference, from its first segment to its last; each segment has another, because what it
 //       suspends may end elsewhere before it is back.

@@ -1,8 +1,8 @@
 // One thread at a time does what several ask for; the others wait until it is over. Layer 3.
 //
 // State    led_, word_: under the lock of whoever owns this; word_ is also the futex of those who wait, and counts how often it was over
-// Edges: the lock's. Who waits has read the word under the lock while somebody led; who leads changes it under the lock when he
-// is done: so the one who waits expects an old value, and never sleeps past the change.
+// Edges: the lock's. Who waits has read the word under the lock while what he waits for was not so (somebody led; or, for the leader,
+// others were at work for him); who changes that changes the word under the lock: so the one who waits expects an old value, and never sleeps past the change.
 #pragma once
 
 #include "futex.hpp"

@@ -1,7 +1,8 @@
 // The children of a group or stream that have not begun: those that may, and those that wait for a place. Layer 6.
 //
 // A child that has a place is a task whose ticket lies in a queue, or is about to; one that waits for a place has none. The parent keeps
-// both in lists of its own, so that who waits for them can claim them wherever their tickets are (P14). Everything here is under the parent's lock but for post().
+// both in lists of its own, so that who waits for them can claim them wherever their tickets are (P14). Everything here is under the
+// parent's lock but for post().
 #pragma once
 
 #include "gate_state.hpp"
