@@ -58,6 +58,53 @@ void by_group(weir::runtime& rt, std::uint64_t steps) {
   group.wait().value();
 }
 
+// The limit: two threads that do nothing else sleep until there is a batch, and take 16 of its tasks at a time by a counter.
+class bare_pair {
+ public:
+  bare_pair() {
+    for (std::thread& t : threads_) t = std::thread([this] { loop(); });
+  }
+  bare_pair(const bare_pair&) = delete;
+  ~bare_pair() {
+    over_ = true;
+    announce();
+    for (std::thread& t : threads_) t.join();
+  }
+  void batch(std::uint64_t steps) {
+    std::latch done(batch_size);
+    done_ = &done;
+    steps_ = steps;
+    next_.store(0, std::memory_order_release);
+    announce();
+    done.wait();
+  }
+
+ private:
+  void announce() {
+    batches_.fetch_add(1, std::memory_order_release);
+    batches_.notify_all();
+  }
+  void loop() {
+    for (std::uint32_t seen = 0;;) {
+      batches_.wait(seen, std::memory_order_acquire);
+      seen = batches_.load(std::memory_order_acquire);
+      if (over_) return;
+      constexpr int some = 16;
+      for (int i; (i = next_.fetch_add(some, std::memory_order_acq_rel)) < batch_size;)
+        for (int k = i; k < std::min(i + some, batch_size); ++k) {
+          burn(steps_);
+          done_->count_down();
+        }
+    }
+  }
+  alignas(128) std::atomic<int> next_{batch_size};
+  alignas(128) std::atomic<std::uint32_t> batches_{0};
+  std::latch* done_ = nullptr;
+  std::uint64_t steps_ = 0;
+  bool over_ = false;
+  std::thread threads_[service_workers];
+};
+
 double serial_us(std::uint64_t steps) {
   const std::uint64_t t = ticks();
   for (int i = 0; i < batch_size; ++i) burn(steps);
@@ -68,25 +115,36 @@ double serial_us(std::uint64_t steps) {
 // leaves the workers parked.
 template <class Batch>
 std::vector<double> batches(bool quick, bool parked, Batch batch) {
-  weir::runtime rt({.workers = service_workers});
   const std::uint64_t steps = burn_steps(1);
   const int in_a_row = parked ? 1 : 10;
   std::vector<double> ratios;
-  for (int i = 0; i < 20; ++i) batch(rt, steps);
+  for (int i = 0; i < 20; ++i) batch(steps);
   double before = serial_us(steps);
   for (int group = 0; group < (quick ? 200 : 400) / in_a_row; ++group) {
     std::vector<double> took;
     for (int i = 0; i < in_a_row; ++i) {
       const std::uint64_t t = ticks();
-      batch(rt, steps);
+      batch(steps);
       took.push_back(us_between(t, ticks()));
     }
     const double after = serial_us(steps);
     for (const double us : took) ratios.push_back(us / ((before + after) / 2 / service_workers));
     before = after;
   }
-  rt.wait_idle();
   return {quantile(ratios, 0.5), quantile(ratios, 0.99)};
+}
+
+template <class Batch>
+std::vector<double> weir_batches(bool quick, bool parked, Batch batch) {
+  weir::runtime rt({.workers = service_workers});
+  const std::vector<double> got = batches(quick, parked, [&](std::uint64_t steps) { batch(rt, steps); });
+  rt.wait_idle();
+  return got;
+}
+
+std::vector<double> bare_batches(bool quick) {
+  bare_pair two;
+  return batches(quick, false, [&two](std::uint64_t steps) { two.batch(steps); });
 }
 
 // --- a burst that arrives while one worker runs a task of 2 ms ---
@@ -180,7 +238,7 @@ scenario batch_scenario(const char* name, const std::string& how, bool parked, b
   return {name,
           {{"1000 x 1 us " + how + " / ideal, p50", "", goal(1.07)},
            {"1000 x 1 us " + how + " / ideal, p99", "", goal(1.17)}},
-          [parked, batch](bool quick) { return batches(quick, parked, batch); }};
+          [parked, batch](bool quick) { return weir_batches(quick, parked, batch); }};
 }
 
 }  // namespace
@@ -189,6 +247,9 @@ std::vector<scenario> conserve_scenarios() {
   return {batch_scenario("batch/latch", "by submit", false, true, by_latch),
           batch_scenario("batch/parked", "by submit, workers parked", true, false, by_latch),
           batch_scenario("batch/bulk", "by try_submit_bulk", false, false, by_bulk),
+          {"batch/bare",
+           {{"1000 x 1 us by two bare threads / ideal, p50", "", {}}, {"1000 x 1 us by two bare threads / ideal, p99", "", {}}},
+           bare_batches},
           batch_scenario("batch/group", "by task_group", false, false, by_group),
           {"burst/behind_running",
            {{"worst start of a burst behind a 2 ms task, p50", "us", {}},

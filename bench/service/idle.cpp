@@ -1,5 +1,6 @@
 // What a runtime costs that has nothing, or almost nothing, to do.
 #include "../harness/clock.hpp"
+#include "../harness/raw_futex.hpp"
 #include "../harness/shards.hpp"
 #include "../harness/usage.hpp"
 #include "scenario.hpp"
@@ -85,7 +86,8 @@ usage each_millisecond(int count, Step step) {
   return usage::now() - before;
 }
 
-// The loop without submits tells what the sleeping submitter alone costs.
+// The loop without submits tells what the sleeping submitter alone costs, and the one that wakes a bare thread what this machine
+// asks of any two that sleep.
 std::vector<double> trickle(bool quick) {
   const int count = quick ? 1'000 : 5'000;
   weir::runtime rt({.workers = service_workers});
@@ -95,8 +97,10 @@ std::vector<double> trickle(bool quick) {
   const usage u = each_millisecond(count, [&rt] { submit_one(rt); });
   rt.wait_idle();
   if (ran.sum() - before != static_cast<std::uint64_t>(count)) throw std::runtime_error("tasks were lost or doubled");
+  raw_sleeper raw;
+  const usage bare = each_millisecond(count, [&raw] { raw.post(); });
   const double scale = 5'000.0 / count;
-  return {u.cpu * scale, u.switches() / count, floor.cpu * floor_scale};
+  return {u.cpu * scale, u.switches() / count, floor.cpu * floor_scale, bare.cpu * scale};
 }
 
 }  // namespace
@@ -109,7 +113,8 @@ std::vector<scenario> idle_scenarios() {
           {"idle/trickle",
            {{"a task each ms: CPU in 5 s", "s", at_most(0.14)},
             {"a task each ms: context switches a task", "", at_most(2.6)},
-            {"  CPU in 5 s of the sleeping submitter alone", "s", {}}},
+            {"  CPU in 5 s of the sleeping submitter alone", "s", {}},
+            {"  CPU in 5 s when it wakes a bare thread", "s", {}}},
            trickle}};
 }
 

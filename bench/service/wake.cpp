@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace bench {
@@ -80,7 +81,47 @@ std::vector<double> while_spinning(bool quick) {
   return {quantile(got.latency, 0.5), quantile(got.latency, 0.99), quantile(got.cost, 0.5)};
 }
 
+// The limit of a round trip: a thread that does nothing but answer, one word each way.
+class echo {
+ public:
+  echo() : thread_([this] { loop(); }) {}
+  echo(const echo&) = delete;
+  ~echo() {
+    asked_.store(over, std::memory_order_release);
+    thread_.join();
+  }
+  double once_us() {
+    const std::uint64_t t = ticks();
+    asked_.store(++turn_, std::memory_order_release);
+    while (answered_.load(std::memory_order_acquire) != turn_) {}
+    return us_between(t, ticks());
+  }
+
+ private:
+  static constexpr std::uint64_t over = ~std::uint64_t{0};
+  void loop() noexcept {
+    for (std::uint64_t seen = 0; seen != over;) {
+      const std::uint64_t now = asked_.load(std::memory_order_acquire);
+      if (now == seen) continue;
+      answered_.store(seen = now, std::memory_order_release);
+    }
+  }
+  alignas(128) std::atomic<std::uint64_t> asked_{0};
+  alignas(128) std::atomic<std::uint64_t> answered_{0};
+  std::uint64_t turn_ = 0;
+  std::thread thread_;
+};
+
+double bare_line_us(int count) {
+  echo other;
+  std::vector<double> took;
+  for (int i = 0; i < 1'000; ++i) other.once_us();
+  for (int i = 0; i < count; ++i) took.push_back(other.once_us());
+  return quantile(took, 0.5);
+}
+
 std::vector<double> round_trip(bool quick) {
+  const double bare = bare_line_us(quick ? 20'000 : 50'000);
   weir::runtime rt({.workers = service_workers});
   std::atomic<std::uint64_t> answered{0};
   const auto once = [&]() -> double {
@@ -95,7 +136,7 @@ std::vector<double> round_trip(bool quick) {
   for (int i = 0; i < 5'000; ++i) once();
   for (int i = 0; i < (quick ? 50'000 : 200'000); ++i) took.push_back(once());
   rt.wait_idle();
-  return {quantile(took, 0.5), quantile(took, 0.99)};
+  return {quantile(took, 0.5), quantile(took, 0.99), bare};
 }
 
 }  // namespace
@@ -119,7 +160,8 @@ std::vector<scenario> wake_scenarios() {
            while_spinning},
           {"ping_pong",
            {{"hot round trip from outside, p50", "us", at_most(0.3)},
-            {"hot round trip from outside, p99", "us", at_most(1)}},
+            {"hot round trip from outside, p99", "us", at_most(1)},
+            {"  a word between two bare threads, there and back, p50", "us", {}}},
            round_trip}};
 }
 

@@ -123,7 +123,7 @@ bool worker::steal_forks_of(worker& v, fork_deque::index lowest, bool force_now,
   if (t1 - t0 >= ticks_of(unpaid_steal_ns)) {
     unpaid_ = 0;
   } else {
-    if (unpaid_ < 7) ++unpaid_;
+    came_too_late();
     const std::uint64_t end = t1 + ticks_of(first_pause_ns * static_cast<double>(1u << unpaid_));
     while (ticks() < end && owner.queues_empty() && owner.attention_bits() == 0) cpu_relax();
   }

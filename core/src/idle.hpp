@@ -14,7 +14,8 @@
 //   I1  a worker re-checks every source of work after it set its bit and left searching_, and before it sleeps.
 //   I2  a bit is cleared by exactly one thread, which puts the worker back into searching_ on its behalf.
 //   I3  hint_ != 0 whenever a worker sleeps, but between relax_hint's two looks, whose caller then raises it and looks at the
-//       queues. It is 4 only while the last sleeper's sleep is timed.
+//       queues. It is 4 only while somebody watches, or has just done so and has relax_hint before him, which raises it if others
+//       sleep, for the caller to look at the queues.
 //
 // Edges
 //   [hint]    publish: enqueue, light fence, load hint_ ↔ park: store hint_, heavy fence, re-check of the queues: either
@@ -22,8 +23,10 @@
 //   [dekker]  publish with a hint: enqueue, seq_cst fence, load searching_/parked_ ↔ park and leave_with_work: RMW on
 //             searching_/parked_, fence, re-check: either the publisher sees that nobody searches, or the one that
 //             stops searching sees the job.
-//   [watch]   begin_watch's RMW, a look at the claimed jobs ↔ claiming jobs, should_wake's fence, watched(): either the watcher
-//             sees the jobs, or their claimer sees that nobody watches and wakes one. end_watch's caller looks again, too.
+//   [watch]   prepare's RMW and fence, a look at the claimed jobs ↔ claiming jobs, should_wake's fence, any_parked(): either who is about
+//             to sleep sees the jobs, and watches, or their claimer wakes him. begin_watch's RMW, a second look ↔ the same
+//             fence, watched(): either the watcher sees the jobs, or their claimer sees that nobody watches and wakes one.
+//             end_watch's caller looks again, too.
 //   [claim]   claim_one's fetch_and on parked_ ↔ prepare's fetch_or: whoever finds the bit clear came before the parker, whose
 //             fetch_or, with the fence behind it, acquires what was done before the claim. That is why stopping, resuming and
 //             mail for one worker need no fence. And one wake-up goes to one thread.
@@ -124,8 +127,11 @@ class idle_state {
     return true;
   }
 
-  /// From searching to parked. The caller re-checks every source of work next, then sleeps or calls cancel().
-  void prepare(unsigned id, bool nap) noexcept {
+  void prepare(unsigned id, bool nap) noexcept { prepare(id, nap, [] {}); }
+  /// From searching to parked. The caller re-checks every source of work next, then sleeps or calls cancel(). call(): what others shall
+  /// hear from one whom they see asleep; the re-check sees what came of it, and what was done unheard.
+  template <class Call>
+  void prepare(unsigned id, bool nap, Call&& call) noexcept {
     const std::uint64_t bit = std::uint64_t{1} << (id % 64);
     if (nap) napping_[id / 64].fetch_or(bit, relaxed);
     else if ((napping_[id / 64].load(relaxed) & bit) != 0) napping_[id / 64].fetch_and(~bit, relaxed);
@@ -133,16 +139,19 @@ class idle_state {
     searching_.fetch_sub(1, release);         // [dekker] ↔ should_wake
     A::fence_seq_cst();  // [claim] ← claim_one  [hint] a relax_hint() that overwrites our store sees our bit
     hint_.store(floor_ | 1, relaxed);
-    A::heavy_fence();  // [hint] ↔ publish  [dekker]
+    call();
+    A::heavy_fence();  // [hint] ↔ publish  [dekker]; and of the fork deque's bell ↔ push
   }
 
   /// There is work after all: searching again. False: a waker was quicker (its token is on the way, take it).
   bool cancel(unsigned id) noexcept { return claim_one(id); }
 
   /// A worker that is awake makes publishing cheap again when nobody sleeps. True: somebody parked meanwhile, and the
-  /// caller must look whether there is work to wake him for.
+  /// caller must look whether there is work to wake him for. The same for sleepers whom publishers left to a watch that is over.
   bool relax_hint() noexcept {
-    if (hint_.load(relaxed) == floor_ || any_parked()) return false;
+    const std::uint32_t seen = hint_.load(relaxed);
+    if (seen == floor_) return false;
+    if (any_parked()) return (seen & watched_hint) != 0 && !watched() && raise_hint();
     hint_.store(floor_, relaxed);
     A::fence_seq_cst();  // [hint] orders our store before the look at parked_
     return any_parked() && raise_hint();
@@ -151,7 +160,7 @@ class idle_state {
   /// Publishers shall look (again). True, so that it reads well in a condition. The caller re-checks the queues.
   bool raise_hint() noexcept {
     hint_.store(floor_ | 1, relaxed);
-    A::heavy_fence();  // [hint] ↔ publish; and of the fork deque's bell ↔ push
+    A::heavy_fence();  // [hint] ↔ publish
     return true;
   }
   /// The caller, parked and re-checked, sleeps for a short time only, to watch a worker that looks at the queues often.
@@ -159,10 +168,13 @@ class idle_state {
     watchers_.fetch_add(1, relaxed);  // [watch] ↔ watched
     hint_.store(floor_ | watched_hint, relaxed);
   }
+  /// The caller sleeps on without a clock.
   void end_watch() noexcept {
-    watchers_.fetch_sub(1, relaxed);  // [watch]
+    leave_watch();
     raise_hint();
   }
+  /// The caller gets up: relax_hint() comes next, and deals with a hint that nobody stands for any more.
+  void leave_watch() noexcept { watchers_.fetch_sub(1, relaxed); }  // [watch]
   /// Somebody watches: whoever claims jobs in bulk need not wake one for what it hides. Call after should_wake().
   bool watched() const noexcept { return watchers_.load(relaxed) != 0; }
   static constexpr std::uint32_t watched_hint = 4, busy_hint = 8;

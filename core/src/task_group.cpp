@@ -140,18 +140,9 @@ void group_state::on_parent_stop::operator()() const noexcept { cancel_group(*g)
 
 std::stop_source* group_source(task_node& n) noexcept { return &static_cast<group_node&>(n).group->source; }
 
-namespace {
-// The child that this thread, waiting for the group, has taken out of its list and is about to run.
-constinit thread_local const task_node* taken_by_waiter __attribute__((tls_model("initial-exec"))) = nullptr;
-}  // namespace
-
+// It stays in the list until it ends: whoever finds it there cannot claim it, and goes on to the next.
 bool group_started(group_node& n) noexcept {
-  group_state& g = *n.group;
-  if (std::exchange(taken_by_waiter, nullptr) != &n) {
-    const std::lock_guard lock(g.mutex);
-    g.unbegun.unlink(n);
-  }
-  const bool begins = !g.cancelled.load(relaxed);
+  const bool begins = !n.group->cancelled.load(relaxed);
   if (is_observed(n)) [[unlikely]] observe_begin(n, begins);
   return begins;
 }
@@ -178,6 +169,7 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
         keep = g.self_while_alive;
       }
     }
+    g.unbegun.unlink(n);
     next = g.unbegun.leave();
     if (next != nullptr) g.children.startable();
     if (!cancel) g.one_ended(keep, awaiter);
@@ -338,8 +330,7 @@ void run_unstarted(group_state& g, const detail::core& c, time_point until) noex
       n = g.unbegun.oldest_unstarted();
     }
     if (n == nullptr) return;
-    detail::taken_by_waiter = n;
-    if (!detail::node_try_run(*n)) detail::taken_by_waiter = nullptr;
+    detail::node_try_run(*n);
     detail::node_release(*n);
   } while (!passed(until) && !c.dead());
 }

@@ -25,6 +25,7 @@ constexpr double recent_look_ns = 60'000;
 constexpr double stuck_ns = 40'000;          // burst/behind_running: batches are sized to take less
 constexpr std::uint64_t stream_task_ns = 1000;  // ping_pong: of a stream thinner than this the watcher looks more often
 constexpr unsigned nap_after = 6;           // unpaid steals in a row, with growing pauses, before a nap
+constexpr double crumb_spin_ns = 3'000;     // fork/flat: a ring is answered and the job taken within that, or it is back with its owner
 constexpr std::int64_t nap_ns = 250'000;
 constexpr std::int64_t watch_ns = 60'000, longest_watch_ns = 500'000;  // submit/1: a watch costs a context switch each
 
@@ -202,8 +203,8 @@ bool worker::claim() noexcept {
   const std::size_t last_batch = batch_size_;
   std::uint64_t now = ticks();
   measure(now);
-  // The submitter is just ahead: let it get further.
-  if (last_batch >= 2 && last_batch < gather_below && limit_ >= drains_from)
+  // The queue was emptied, and the submitter is just ahead: let it get further.
+  if (emptied_ && last_batch >= 2 && last_batch < gather_below && limit_ >= drains_from)
     for (const std::uint64_t end = now + ticks_of(gather_ns); now < end; now = ticks()) cpu_relax();
   const unsigned bound = owner.opts.starvation_bound;
   const std::size_t most = most_at_once();
@@ -238,7 +239,8 @@ bool worker::claim() noexcept {
   batch_size_ = n;
   batch_start_ = now;
   extra_ = granted_ = static_cast<unsigned>(most - n);
-  if (n < most) full_since_ = 0;
+  emptied_ = n < most;
+  if (emptied_) full_since_ = 0;
   if (n > 1) {  // what is hidden behind the first needs somebody who looks after it
     if (owner.idle.should_wake() && (!owner.idle.watched() || (n == most && worth_a_wake(now)))) owner.wake_one();
     else if (owner.elastic) [[unlikely]] owner.note_if_all_are_busy();
@@ -383,6 +385,13 @@ void worker::ring_all() noexcept {
     if (i != index) owner.slot(i)->forks.ring();
 }
 
+// Since this worker rang: so there are forks, but none was left when it looked.
+bool worker::somebody_answered() const noexcept {
+  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
+    if (i != index && !owner.slot(i)->forks.rung()) return true;
+  return false;
+}
+
 void worker::leave_search() noexcept {
   if (owner.idle.leave_with_work()) {
     // Whoever claimed jobs while this worker searched left it to this one to look after what he hides.
@@ -415,6 +424,7 @@ bool worker::steal_once(bool force_now) noexcept {
     }
     if (o == steal_outcome::stolen) {
       steals.add();
+      unpaid_ = 0;
       leave_search();
       if (!owner.paused() || !give_back(j)) run(j);
       return true;
@@ -423,17 +433,26 @@ bool worker::steal_once(bool force_now) noexcept {
   return false;
 }
 
+// A bell has a moment to be heard; but whoever has not looked for so long that he counts as stuck will not hear it either.
+std::uint64_t worker::first_force() const noexcept {
+  const std::uint64_t now = ticks();
+  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
+    if (i != index && stuck(*owner.slot(i), now)) return now;
+  return now + ticks_of(first_force_ns);
+}
+
 // Looks for work until there is some, it is time to stop, or the spin budget is spent and the worker has slept.
 void worker::search() noexcept {
   owner.tell_if_asked();
   owner.idle.enter_search();
   // Brought forward by a round that ended because there is work after all: that may be work which only force gets.
-  std::uint64_t force_at = ticks() + ticks_of(first_force_ns);
+  std::uint64_t force_at = first_force();
   for (;;) {
     // Who drains tiny tasks goes on looking for them; all others leave that to him.
     const bool incumbent = drains.load(relaxed) && !senior_drains();
     const bool may_spin = incumbent || (owner.idle.searchers() <= (owner.active_workers() + 1) / 2 && !somebody_drains());
-    const std::uint64_t t0 = ticks(), spin_end = t0 + (may_spin ? spin_ : 0);
+    const std::uint64_t patience = unpaid_ == 0 ? spin_ : std::max(spin_, ticks_of(crumb_spin_ns));
+    const std::uint64_t t0 = ticks(), spin_end = t0 + (may_spin ? patience : 0);
     for (unsigned n = 0;; ++n) {
       const std::uint32_t bits = owner.attention_bits();
       if ((bits & attention::stop) != 0 || on_duty.now() != on_duty.on) return leave_search();
@@ -445,11 +464,15 @@ void worker::search() noexcept {
       if (!claimed.owner_empty()) return leave_search();  // a pause came between the claim and the start
       const std::uint64_t now = ticks();
       if (incumbent) note_look(now);
-      if ((bits & (attention::entries | attention::mail | attention::kept)) != 0 && attend(bits, true)) return;
+      if ((bits & (attention::entries | attention::mail | attention::kept)) != 0 && attend(bits, true)) {
+        unpaid_ = 0;
+        return;
+      }
       if (n == 0 || !owner.lanes[static_cast<std::size_t>(lane::normal)].empty() || !owner.local.empty() ||
           (bits & attention::side_lanes) != 0) {
         if (claim()) {
           if (now - t0 > spin_ / 2) longer_spin();
+          unpaid_ = 0;
           return leave_search();
         }
       }
@@ -462,7 +485,8 @@ void worker::search() noexcept {
       cpu_relax();
     }
     if (gives_up_duty()) return leave_search();
-    if (sleep(unpaid_ >= nap_after)) force_at = ticks() + ticks_of(first_force_ns);
+    if (unpaid_ != 0 && somebody_answered()) came_too_late();
+    if (sleep(unpaid_ >= nap_after)) force_at = first_force();
     else force_at = std::min(force_at, ticks());
     if ((owner.attention_bits() & attention::stop) != 0) return leave_search();
   }
@@ -505,25 +529,29 @@ void worker::longer_spin() noexcept {
 // From searching to searching, with a sleep between if nothing is there. False: it did not sleep, or it watched and what
 // it saw made it stop. A nap is for whoever found only crumbs: forks do not wake it, and it ends by itself.
 bool worker::sleep(bool nap) noexcept {
-  owner.idle.prepare(index, nap);
-  // Not before others can see that this worker sleeps: whoever answered the ring and took his job back before that would owe nothing
-  // to anybody. What is forked unheard until the ring is seen by the look behind end_watch().  [bell]
-  if (!nap) ring_all();
-  if (has_work(!nap)) return get_up(), false;
+  // The ring comes not before others can see that this worker sleeps: whoever answered it and took his job back before that would owe
+  // nothing to anybody. And it comes before the fence: what is forked unheard until it is seen is there for the look behind.  [bell]
+  owner.idle.prepare(index, nap, [this, nap] {
+    if (!nap) ring_all();
+  });
+  if (has_work(!nap)) {
+    came_too_late();  // if it is forks, and they are gone when it looks
+    return get_up(), false;
+  }
   drains.store(false, relaxed);
   tiny_batches_ = 0;
-  std::int64_t ns = nap ? nap_ns : longest_sleep();
-  owner.idle.begin_watch();
-  const bool watch = somebody_drains();  // [watch] ↔ claim
+  bool watch = somebody_drains();  // [watch] if not, whoever claims from now on sees that this worker sleeps, and that nobody watches
   if (watch) {
-    if (!nap) ns = watch_ns_;
-  } else {
-    owner.idle.end_watch();
-    watch_ns_ = watch_ns;
-    // The hint was weak for a moment, and who claimed jobs meanwhile may have left them to this watch  [watch]; and somebody may have
-    // forked before he could hear the ring  [bell].
-    if (has_work(!nap) || somebody_drains()) return get_up(), false;
+    owner.idle.begin_watch();
+    watch = somebody_drains();  // [watch] ↔ claim
+    if (!watch) {
+      owner.idle.end_watch();
+      watch_ns_ = watch_ns;
+      // The hint was weak for a moment, and who claimed jobs meanwhile may have left them to this watch.  [watch]
+      if (has_work(!nap) || somebody_drains()) return get_up(), false;
+    }
   }
+  std::int64_t ns = nap ? nap_ns : watch ? watch_ns_ : longest_sleep();
   parks.add();
   if (owner.opts.obs != nullptr) owner.opts.obs->on_park(static_cast<int>(index));
   const std::uint64_t t0 = ticks();
@@ -539,9 +567,13 @@ bool worker::sleep(bool nap) noexcept {
       before = now;
       ns = watch_ns_;
     }
-    owner.idle.end_watch();
     watch_ns_ = watch_ns;
-    if (!told && !nap && !has_work(true) && !somebody_drains()) bed.park(longest_sleep());
+    if (told || nap || has_work(true) || somebody_drains()) {
+      owner.idle.leave_watch();
+    } else {
+      owner.idle.end_watch();
+      if (!has_work(true) && !somebody_drains()) bed.park(longest_sleep());
+    }
   } else {
     bed.park(ns);
   }
@@ -549,9 +581,13 @@ bool worker::sleep(bool nap) noexcept {
   const std::uint64_t slept = ticks() - t0;
   // A gap that a spin of the longest kind would have covered makes the next spin longer; any other makes it shorter.
   const double longest = 1000.0 * static_cast<double>(owner.opts.spin.count());
-  if (slept < ticks_of(longest + 20'000)) longer_spin();
+  const bool covered = slept < ticks_of(longest + 20'000);
+  if (covered) longer_spin();
   else spin_ = std::max(std::min(ticks_of(spin_floor_ns), ticks_of(longest)), spin_ / 2);
-  unpaid_ = nap ? nap_after - 2 : 0;
+  // Woken at once: for a job that pays, or for one that will be back with its owner when this worker looks.
+  if (nap) unpaid_ = nap_after - 1;
+  else if (covered) came_too_late();
+  else unpaid_ = 0;
   return !watch;
 }
 

@@ -129,6 +129,9 @@ class worker final : public worker_base, public runner {
   bool stuck(const worker& v, std::uint64_t now) const noexcept;
   void note_look(std::uint64_t now) noexcept;
   bool somebody_drains() const noexcept;
+  std::uint64_t first_force() const noexcept;
+  bool somebody_answered() const noexcept;
+  void came_too_late() noexcept { unpaid_ = std::min(unpaid_ + 1, most_unpaid); }
   bool drain_goes_on() const noexcept;
   void run_fork(fork_job& j, worker& victim) noexcept;
   static running_entry task_of(const fork_job& j, worker& v) noexcept;
@@ -151,10 +154,12 @@ class worker final : public worker_base, public runner {
   unsigned age_[lane_count + 1]{};  // starts since a source was served last; the local queue is the last one
   unsigned last_source_ = 0, same_source_ = 0;
   bool mixed_ = false;        // several sources are in use
+  bool emptied_ = false;      // the last batch was not what it could have been
   const bool one_at_a_time_;  // nobody could force out, or drop, what a larger batch hides
   std::uint64_t spin_ = 0;    // ticks, adaptive
   unsigned tiny_batches_ = 0;  // in a row, since it woke
-  unsigned unpaid_ = 0;       // steals in a row that took longer than they ran
+  static constexpr unsigned most_unpaid = 7;
+  unsigned unpaid_ = 0;       // steals in a row that took longer than they ran, or came too late
   std::uint64_t children_ = 0;
   std::uint64_t last_found_ = 0, idle_since_ = 0;  // of a surplus worker: what it had run when it looked last; ticks
   std::int64_t watch_ns_ = 60'000;

@@ -194,7 +194,7 @@ MODEL_ADD(idle_relax);
 // The second claim is of two jobs at once: the second hides behind the first, which goes on only when the second runs, too.
 struct idle_watch : idlers<idle_watch, 2, 1> {
   static constexpr const char* fact = "a claimed job that is stuck behind a long one finds a watcher or wakes a worker";
-  static constexpr const char* steps = "watch: re-check; claim: look after the rest";
+  static constexpr const char* steps = "watch: re-check; watch: look when it is over; claim: look after the rest";
   static constexpr model::effort work{.preemptions = 2, .bounded = 40'000, .random = 60'000};
   A::atomic<unsigned> claimed{0}, claims{0};
   bool meets[2]{};  // by worker: the job that it runs is one of the two
@@ -214,18 +214,23 @@ struct idle_watch : idlers<idle_watch, 2, 1> {
   }
   void sleep(unsigned me) {
     idle.prepare(me, false);
-    if (has_work(me)) return get_up(me);
-    idle.begin_watch();
-    const bool watch = claimed.load(relaxed) != 0;
-    if (!watch) {
-      idle.end_watch();
-      if (model::keeps("watch: re-check") && has_work(me)) return get_up(me);
-    }
+    if (idlers::has_work(me)) return get_up(me);  // what was claimed a moment ago is not stuck
+    bool watch = claimed.load(relaxed) != 0;
     if (watch) {
-      while (!bed[me].park(1) && claimed.load(relaxed) == 0) {}
-      idle.end_watch();
-    } else {
+      idle.begin_watch();
+      watch = claimed.load(relaxed) != 0;
+      if (!watch) {
+        idle.end_watch();
+        if (model::keeps("watch: re-check") && has_work(me)) return get_up(me);
+      }
+    }
+    if (!watch) {
       bed[me].park();
+    } else if (bed[me].park(1) || has_work(me)) {
+      idle.leave_watch();
+    } else {
+      idle.end_watch();
+      if (!(model::keeps("watch: look when it is over") && has_work(me))) bed[me].park();
     }
     get_up(me);
   }
@@ -245,12 +250,39 @@ struct idle_watch : idlers<idle_watch, 2, 1> {
 };
 MODEL_ADD(idle_watch);
 
+// Worker 0 has watched, gets up, finds work of its own and is busy for good. Worker 1 sleeps without a clock, or is about to.
+struct idle_watch_ends : idlers<idle_watch_ends, 2, 1> {
+  static constexpr const char* fact = "what a publisher leaves to a watcher who gets up is seen by him, or wakes another";
+  static constexpr const char* steps = "leave: look again; relax: look again";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 150'000, .random = 60'000};
+  void before() {
+    idle.enter_search();
+    idle.prepare(0, false);
+    idle.begin_watch();
+  }
+  void thread(unsigned i) {
+    if (i == 2) return publish();
+    if (i == 0) {
+      idle.leave_watch();
+      get_up(0);
+      return leave_search(0);
+    }
+    idle.enter_search();
+    while (!find(1)) {
+      sleep(1);
+      A::pause();
+    }
+    leave_search(1);
+  }
+};
+MODEL_ADD(idle_watch_ends);
+
 // Worker 0 forks and joins, and then forks again and waits in the first half until the second has begun elsewhere. Worker 1 may have
 // rung for the first fork, and be asleep before the second: as in worker::sleep(), fork_slow() and join_slow().
 struct idle_bell : idlers<idle_bell, 2, 0> {
   static constexpr const char* fact = "a worker that rang and parked is woken by the next fork that is not taken back at once, or has seen it";
   static constexpr const char* files = "split_deque.hpp; idle.hpp; parker.hpp";
-  static constexpr const char* steps = "park: re-check; bell: look again; bell: ring when it shows";
+  static constexpr const char* steps = "park: re-check; bell: ring when it shows; bell: ring ahead of the fence";
   static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
   struct job {
     unsigned runs = 0;
@@ -266,13 +298,13 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
     return forks.steal(got) == steal_outcome::stolen || (A::asymmetric() && forks.force(got) == steal_outcome::stolen);
   }
   void sleep(unsigned me) {
-    if (!model::keeps("bell: ring when it shows")) forks.ring();
-    idle.prepare(me, false);
-    if (model::keeps("bell: ring when it shows")) forks.ring();
+    const bool shows = model::keeps("bell: ring when it shows"), ahead = model::keeps("bell: ring ahead of the fence");
+    if (!shows) forks.ring();
+    idle.prepare(me, false, [&] {
+      if (shows && ahead) forks.ring();
+    });
+    if (!ahead) forks.ring();
     if (model::keeps("park: re-check") && has_work(me)) return get_up(me);
-    idle.begin_watch();
-    idle.end_watch();
-    if (model::keeps("bell: look again") && has_work(me)) return get_up(me);
     bed[me].park();
     get_up(me);
   }

@@ -10,7 +10,7 @@
  *   BIT_LATE       shows itself after the second look   NO_WAKE_FENCE  publishers look for searchers unfenced (TSO)
  *   TOKEN_LOST     unpark leaves no token               NO_LOOK_AGAIN  the last searcher leaves and does not look again
  *   RELAX_BLIND    lowers the hint and does not look    NO_ROUSED      rises before its waker has counted it
- *   WATCH_BLIND    no look after the hint was weak
+ *   WATCH_BLIND    no look after the hint was weak     LEAVE_BLIND    gets up from a watch and leaves the hint weak
  */
 #ifndef WORKERS
 #define WORKERS 2
@@ -38,7 +38,7 @@
 /* Words that only locked operations change: no store buffer holds them. */
 byte head;                     /* jobs taken */
 byte parked;                   /* a bit for each worker */
-byte searching;
+byte searching, watchers;
 mtype = { no_token, asleep, notified };
 mtype word[WORKERS] = no_token;
 bool in_futex[WORKERS];
@@ -178,6 +178,13 @@ inline get_up() {              /* and relax_hint */
      :: else
      fi
 #endif
+  :: w == (FLOOR | WATCHED) && parked != 0 && watchers == 0 ->   /* whom publishers left to a watch that is over */
+#ifdef M_LEAVE_BLIND
+     skip
+#else
+     raise_hint();
+     if :: WORK -> wake_one() :: else fi
+#endif
   :: else
   fi;
   w = 0
@@ -185,7 +192,7 @@ inline get_up() {              /* and relax_hint */
 
 proctype worker(byte me) {
   byte w, k;
-  bool ok, last, was_asleep;
+  bool ok, last, was_asleep, watches, told;
 loop:
   if                           /* claim() outside of a search */
   :: TAKE; run_job(); goto loop
@@ -211,26 +218,53 @@ look_around:
   :: else
   fi;
 #endif
-  /* begin_watch; whether there is somebody to watch depends on his pace: either way must do */
-  store(HINT, FLOOR | WATCHED);
+  /* Whether there is somebody to watch depends on his pace: any way must do */
   if
-  :: skip ->                   /* a watcher sleeps by the clock: its sleep ends by itself */
-     atomic { FENCED -> if :: word[me] == no_token -> word[me] = asleep :: else fi };
-     atomic { FENCED -> word[me] = no_token };
-     raise_hint()
-  :: skip ->
-     raise_hint();
-#if !defined(M_NO_RECHECK) && !defined(M_WATCH_BLIND)
-     if
-     :: WORK -> get_up(); goto look_around
-     :: else
-     fi;
-#endif
-#ifdef M_BIT_LATE
-     atomic { FENCED -> parked = parked | BIT(me) };
-#endif
-     sleep_on_token()
+  :: skip                      /* nobody */
+  :: skip -> watches = true    /* begin_watch */
   fi;
+  if
+  :: watches ->
+     watches = false;
+     atomic { FENCED -> watchers++ };
+     store(HINT, FLOOR | WATCHED);
+     if
+     :: skip ->                /* nobody after all: end_watch */
+        atomic { FENCED -> watchers-- };
+        raise_hint();
+#if !defined(M_NO_RECHECK) && !defined(M_WATCH_BLIND)
+        if
+        :: WORK -> get_up(); goto look_around
+        :: else
+        fi
+#endif
+     :: skip ->                /* a watcher sleeps by the clock: its sleep ends by itself, and it gets up or, when there is nothing, sleeps on */
+        atomic { FENCED -> if :: word[me] == no_token -> word[me] = asleep :: else fi };
+        atomic { FENCED -> told = (word[me] == notified); word[me] = no_token };
+        if
+        :: skip ->
+           told = false;
+           atomic { FENCED -> watchers-- };
+           if :: over -> goto done :: else fi;
+           get_up();
+           goto look_around
+        :: !told && !WORK ->
+           atomic { FENCED -> watchers-- };
+           raise_hint();
+#if !defined(M_NO_RECHECK) && !defined(M_WATCH_BLIND)
+           if
+           :: WORK -> get_up(); goto look_around
+           :: else
+           fi
+#endif
+        fi
+     fi
+  :: else
+  fi;
+#ifdef M_BIT_LATE
+  atomic { FENCED -> parked = parked | BIT(me) };
+#endif
+  sleep_on_token();
   if :: over -> goto done :: else fi;
   get_up();
   goto look_around;

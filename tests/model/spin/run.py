@@ -33,7 +33,7 @@ SAFETY_ONLY = ('-DABORT',)  # its closer looks again and again instead of being 
 MUTANTS = {
     'park': {'NO_RECHECK': ('', TSO), 'LIGHT_PARK': ('', TSO), 'BIT_LATE': ('', SC), 'NO_WAKE_FENCE': ('', BARE),
              'TOKEN_LOST': ('', SC), 'NO_LOOK_AGAIN': ('', SC), 'RELAX_BLIND': ('', SC), 'NO_ROUSED': ('', SC),
-             'WATCH_BLIND': ('', SC)},
+             'WATCH_BLIND': ('', SC), 'LEAVE_BLIND': ('', SC)},
     'shutdown': {'LIGHT_WAIT': ('', TSO), 'LIGHT_END': ('', BARE), 'SUBMITS_FIRST': ('', SC), 'LIGHT_SHUT': ('', TSO),
                  'LATE_SEEN': ('', SC), 'LIGHT_ORPHAN': ('-DORPHAN', TSO), 'BLIND_LOWER': ('-DIDLER -DWORKERS=1', SC),
                  'LIGHT_LOWER': ('-DIDLER -DWORKERS=1', TSO), 'STALE_BIT': ('-DIDLER -DWORKERS=1', SC),

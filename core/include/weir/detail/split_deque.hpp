@@ -33,7 +33,7 @@
 //              owner's split_ of that epoch too, so nobody takes a trap that the owner has overwritten for one of his own.
 //   [trap]     pop's light fence ↔ force's heavy fence: either the owner's pop sees the trap, or the thief's load of
 //              head_ sees the pop.
-//   [bell]     push's light fence ↔ the heavy fence of whoever rang before it parks (ring_and_look; idle_state::end_watch):
+//   [bell]     push's light fence ↔ the heavy fence of whoever rang before it parks (ring_and_look; idle_state::prepare):
 //              either the push sees the bell, or the ringer's look at head_ sees the push. In the same way a push that goes on to
 //              look for sleepers sees the ringer asleep, or he the push; where nobody can force he needs the exposure, so
 //              answer_bell's fence comes after that. The same fence orders silencing the bell before that look, and a ringer
