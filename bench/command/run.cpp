@@ -105,6 +105,9 @@ void add_run(CLI::App& app, int& status) {
       sub->add_option("--rounds", o->how.rounds, "how often each block runs (9)")->check(CLI::Range(1u, 1000u));
   sub->add_flag("--quick", o->what.quick,
                 "small sizes, and only peers in C++ unless --peers names others; ends within a minute");
+  sub->add_flag("--published-sizes", o->what.published,
+                "the trees of the suite fork as large as others publish them: fib 39, skynet 10^8, nqueens 14, matmul 2048")
+      ->excludes("--quick");
   CLI::Option* limit = sub->add_option("--limit", o->how.limit_s, "seconds; no block begins after it (1500; quick: 48)")
                            ->check(between(1.0, 1e6));
   sub->add_option("--seconds", o->how.seconds, "of a loop (what fits into the limit)")->check(between(0.001, 60.0));

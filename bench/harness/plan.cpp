@@ -74,7 +74,7 @@ void read_listing(std::string_view text, const std::string& program, const regis
 }
 
 plan make_plan(const wishes& w) {
-  const registry own = everything(w.quick, w.workers);
+  const registry own = everything(w.quick, w.workers, w.published);
   check_suites(w, own);
   plan p;
   const std::string self = this_program();

@@ -25,6 +25,7 @@ struct wishes {
   std::vector<std::string> programs;       // beside those that lie where this program does
   std::string against;                     // another build of weir-bench: its weir takes part as "weir@against"
   bool quick = false;
+  bool published = false;  // the sizes that others have published their figures for
   unsigned workers = 1;
 };
 

@@ -15,7 +15,8 @@ std::vector<peer_entry>& enrolled() {
 
 }  // namespace
 
-registry::registry(bool quick, unsigned workers) : quick_(quick), workers_(workers) {}
+registry::registry(bool quick, unsigned workers, bool published)
+    : quick_(quick), published_(published), workers_(workers) {}
 
 void registry::add(const situation& what, const char* peer, unsigned workers, block run) {
   const auto same = [&](const contestant& c) {
@@ -44,8 +45,8 @@ enrolment::enrolment(peer_entry e) {
 
 const std::vector<peer_entry>& peers() { return enrolled(); }
 
-registry everything(bool quick, unsigned workers) {
-  registry r(quick, workers);
+registry everything(bool quick, unsigned workers, bool published) {
+  registry r(quick, workers, published);
   for (const peer_entry& p : peers()) p.enrol(r);
   return r;
 }

@@ -49,7 +49,7 @@ struct contestant {
 
 class registry {
  public:
-  registry(bool quick, unsigned workers);
+  registry(bool quick, unsigned workers, bool published = false);
 
   bool quick() const noexcept { return quick_; }
   unsigned workers() const noexcept { return workers_; }
@@ -57,6 +57,11 @@ class registry {
   template <class T>
   T pick(T quick, T full) const {
     return quick_ ? quick : full;
+  }
+  // The third is what others have published their figures for.
+  template <class T>
+  T pick(T quick, T full, T published) const {
+    return published_ ? published : pick(quick, full);
   }
   void add(const situation& what, const char* peer, unsigned workers, block run);
   // With one worker, with all, and with the powers of two between; in a quick run peers other than weir with all alone.
@@ -79,7 +84,7 @@ class registry {
     else return 0;
   }
   std::vector<unsigned> scaling(unsigned fixed, std::string_view peer) const;
-  bool quick_;
+  bool quick_, published_;
   unsigned workers_;
   std::vector<contestant> all_;
 };
@@ -96,6 +101,6 @@ struct enrolment {
 };
 
 // Everything that this program can measure itself.
-registry everything(bool quick, unsigned workers);
+registry everything(bool quick, unsigned workers, bool published = false);
 
 }  // namespace bench

@@ -60,8 +60,8 @@ reading group_children(const ask& a) {
 
 template <class Peer>
 void enrol_fork(registry& r) {
-  const auto workload = [&r]<class Workload>(std::uint64_t quick, std::uint64_t full, Workload*) {
-    const std::uint64_t size = r.pick(quick, full);
+  const auto workload = [&r]<class Workload>(std::uint64_t quick, std::uint64_t full, std::uint64_t published, Workload*) {
+    const std::uint64_t size = r.pick(quick, full, published);
     r.add_scaling<Peer>({.suite = "fork",
                          .name = Workload::name,
                          .size = size,
@@ -71,13 +71,14 @@ void enrol_fork(registry& r) {
                         run_workload<Peer, Workload>);
   };
   if constexpr (forks<Peer>) {
-    workload(30, 35, static_cast<fib*>(nullptr));
-    workload(6, 7, static_cast<skynet*>(nullptr));
-    workload(11, 13, static_cast<nqueens*>(nullptr));
-    workload(512, 1024, static_cast<matmul*>(nullptr));
-    workload(4'000, 20'000, static_cast<uts*>(nullptr));
+    // The last are those of the public runtime-benchmarks suite.
+    workload(30, 35, 39, static_cast<fib*>(nullptr));
+    workload(6, 7, 8, static_cast<skynet*>(nullptr));
+    workload(11, 13, 14, static_cast<nqueens*>(nullptr));
+    workload(512, 1024, 2048, static_cast<matmul*>(nullptr));
+    workload(4'000, 20'000, 20'000, static_cast<uts*>(nullptr));
   }
-  if constexpr (loops<Peer>) workload(100'000, 1'000'000, static_cast<uneven*>(nullptr));
+  if constexpr (loops<Peer>) workload(100'000, 1'000'000, 1'000'000, static_cast<uneven*>(nullptr));
   if constexpr (groups<Peer>)
     r.add_scaling<Peer>({.suite = "fork", .name = "group", .size = r.pick(10'000u, 100'000u), .task = "a child"},
                         group_children<Peer>);

@@ -153,8 +153,8 @@ BUGS = {
          '  if (weir_sim_bug == 50) {\n    const std::lock_guard lock(g.mutex);\n    source = g.source;\n  }\n'
          '  if (!in_round) source.request_stop();'),
     51: ('a child that begins although its group is cancelled', 'task_group.cpp', 1,
-         'const bool begins = !g.cancelled.load(relaxed);',
-         'const bool begins = weir_sim_bug == 51 || !g.cancelled.load(relaxed);'),
+         'const bool begins = !n.group->cancelled.load(relaxed);',
+         'const bool begins = weir_sim_bug == 51 || !n.group->cancelled.load(relaxed);'),
     52: ('a turn that takes what came after a pause', 'gate_state.cpp', 1,
          'return !(paused = owner.paused());', 'return !(paused = weir_sim_bug != 52 && owner.paused());'),
     53: ('a worker that reads the mail that came after a pause', 'worker.cpp', 1,
