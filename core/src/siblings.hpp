@@ -1,8 +1,9 @@
 // The children of a group or stream that have not begun: those that may, and those that wait for a place. Layer 6.
 //
 // A child that has a place is a task whose ticket lies in a queue, or is about to; one that waits for a place has none. The parent keeps
-// both in lists of its own, so that who waits for them can claim them wherever their tickets are (P14). Everything here is under the
-// parent's lock but for post().
+// both in lists of its own, so that who waits for them can claim them wherever their tickets are (P14). A child of a stream leaves the list when
+// it begins, one of a group when it ends, for the lock is taken then: until then it may be found there, claimed by somebody, and
+// whoever looks drops what is in front of the unclaimed. Everything here is under the parent's lock but for post().
 #pragma once
 
 #include "gate_state.hpp"
@@ -22,7 +23,7 @@ class siblings {
 
   unsigned limit = 0;  // at most so many have a place; 0: all
 
-  bool has_unstarted() const noexcept { return unstarted_.first != nullptr; }
+  bool has_unstarted() noexcept { return drop_claimed(), unstarted_.first != nullptr; }
   /// A place for one that is to come, ahead of its add().
   bool reserve() noexcept { return room() && (++active_, true); }
 
@@ -34,7 +35,7 @@ class siblings {
     (now ? unstarted_ : pending_).push(n);
     return now;
   }
-  /// It begins, or ends without having begun. Either way it has a place from here on, which leave() gives back.
+  /// It begins or ends. Either way it has a place from here on, which leave() gives back.
   void unlink(child_node& n) noexcept {
     if (n.where == unstarted) unstarted_.remove(n);
     if (n.where == pending) pending_.remove(n), ++active_;
@@ -56,8 +57,9 @@ class siblings {
     add_reference(n->refs);
     return n;
   }
-  /// For who waits on a worker: the oldest that may begin, with a reference. Its claim unlinks it.
+  /// For who waits on a worker: the oldest that may begin, unlinked, with a reference.
   child_node* oldest_unstarted() noexcept {
+    drop_claimed();
     child_node* const n = unstarted_.first;
     if (n == nullptr) return nullptr;
     unstarted_.remove(*n);
@@ -65,7 +67,7 @@ class siblings {
     add_reference(n->refs);
     return n;
   }
-  /// Any that has not begun, unlinked, with a reference.
+  /// Any that nobody has claimed a moment ago, unlinked, with a reference.
   child_node* any(bool& posted) noexcept {
     posted = has_unstarted();
     child_node* const n = posted ? unstarted_.first : pending_.first;
@@ -90,6 +92,11 @@ class siblings {
     }
   };
   bool room() const noexcept { return limit == 0 || active_ < limit; }
+  // A claimed child is never unclaimed again.
+  void drop_claimed() noexcept {
+    while (unstarted_.first != nullptr && (unstarted_.first->state.load(relaxed) & node_state::phase) != node_state::queued)
+      unlink(*unstarted_.first);
+  }
 
   list unstarted_, pending_;
   unsigned active_ = 0;  // have a place, begun or not

@@ -1,4 +1,4 @@
-// The group's books, under one short lock. Layer 6. Who has not begun: siblings.hpp; how many have not ended, and the waiter's
+// The group's books, under one short lock. Layer 6. Who may begin: siblings.hpp; how many have not ended, and the waiter's
 // sleep: group_counter.hpp; the lock-free part of a child's life, its claim: task_state.hpp.
 //
 // A round lasts from its first child to the wait() that finds nobody alive. A cancel belongs to one round: it takes the stop source
@@ -140,7 +140,7 @@ void group_state::on_parent_stop::operator()() const noexcept { cancel_group(*g)
 
 std::stop_source* group_source(task_node& n) noexcept { return &static_cast<group_node&>(n).group->source; }
 
-// It stays in the list until it ends: whoever finds it there cannot claim it, and goes on to the next.
+// It stays in the list until it ends (siblings.hpp): no lock is taken here.
 bool group_started(group_node& n) noexcept {
   const bool begins = !n.group->cancelled.load(relaxed);
   if (is_observed(n)) [[unlikely]] observe_begin(n, begins);

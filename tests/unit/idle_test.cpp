@@ -107,6 +107,32 @@ TEST(IdleProtocol, AWatcherTakesTheWakingOverFromPublishers) {
   EXPECT_EQ(s.hint(), floor_of_hint() | 1);
 }
 
+TEST(IdleProtocol, WhoGetsUpFromAWatchTakesBackWhatPublishersLeftToHim) {
+  idle_state s(4);
+  for (const bool another : {false, true}) {
+    if (another) {
+      s.enter_search();
+      s.prepare(1, false);
+    }
+    s.enter_search();
+    s.prepare(0, false);
+    s.begin_watch();
+    s.leave_watch();
+    ASSERT_TRUE(s.cancel(0));
+    EXPECT_EQ(s.relax_hint(), another) << "the caller looks for those who sleep";
+    EXPECT_EQ(s.hint(), floor_of_hint() | (another ? 1u : 0u));
+    EXPECT_FALSE(s.leave_with_work() && !another);
+  }
+}
+
+TEST(IdleProtocol, WhatAWorkerCallsWhenItGoesToSleepOthersHearWhenItShows) {
+  idle_state s(4);
+  s.enter_search();
+  bool showed = false;
+  s.prepare(2, false, [&] { showed = s.any_parked() && s.hint() != floor_of_hint() && s.searchers() == 0; });
+  EXPECT_TRUE(showed);
+}
+
 // A publisher comes by before each operation of a worker that goes to sleep: either it is told whom to wake, or the worker's
 // look at the queue, which comes after prepare(), sees the job.
 TEST(IdleProtocol, EitherThePublisherSeesTheSleeperOrTheSleeperSeesTheJob) {
