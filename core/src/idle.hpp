@@ -8,10 +8,11 @@
 //               sleeps, for then another worker may have to come.
 //   searching_  number of workers that look for work and will look again before they park
 //   parked_     a bit for each worker that sleeps or is about to; whoever clears a bit owns that one wake-up
-//   napping_    those of the parked that fork work shall not wake (their last steals did not pay)
+//   napping_    those of the parked that fork work shall not wake (their last steals did not pay, or came too late)
 //
 // Invariants
-//   I1  a worker re-checks every source of work after it set its bit and left searching_, and before it sleeps.
+//   I1  a worker re-checks every source of work after it set its bit and left searching_, and before it sleeps; who naps, all but
+//       forks, unless nobody searches and another would be woken for them.
 //   I2  a bit is cleared by exactly one thread, which puts the worker back into searching_ on its behalf.
 //   I3  hint_ != 0 whenever a worker sleeps, but between relax_hint's two looks, whose caller then raises it and looks at the
 //       queues. It is 4 only while somebody watches, or has just done so and has relax_hint before him, which raises it if others
@@ -24,9 +25,9 @@
 //             searching_/parked_, fence, re-check: either the publisher sees that nobody searches, or the one that
 //             stops searching sees the job.
 //   [watch]   prepare's RMW and fence, a look at the claimed jobs ↔ claiming jobs, should_wake's fence, any_parked(): either who is about
-//             to sleep sees the jobs, and watches, or their claimer wakes him. begin_watch's RMW, a second look ↔ the same
-//             fence, watched(): either the watcher sees the jobs, or their claimer sees that nobody watches and wakes one.
-//             end_watch's caller looks again, too.
+//             to sleep sees the jobs, and watches, or their claimer wakes him, or leaves them to another watcher. A watcher that
+//             looks again and sees none passes end_watch's fence and looks once more; one that gets up is a searcher, and looks
+//             behind leave_with_work's. leave_watch → leave_watch: the last one sees the hint that the others left.
 //   [claim]   claim_one's fetch_and on parked_ ↔ prepare's fetch_or: whoever finds the bit clear came before the parker, whose
 //             fetch_or, with the fence behind it, acquires what was done before the claim. That is why stopping, resuming and
 //             mail for one worker need no fence. And one wake-up goes to one thread.
@@ -147,13 +148,20 @@ class idle_state {
   bool cancel(unsigned id) noexcept { return claim_one(id); }
 
   /// A worker that is awake makes publishing cheap again when nobody sleeps. True: somebody parked meanwhile, and the
-  /// caller must look whether there is work to wake him for. The same for sleepers whom publishers left to a watch that is over.
+  /// caller must look whether there is work to wake him for. If others sleep, and publishers left them to a watch that is over, they shall
+  /// look again.
   bool relax_hint() noexcept {
     const std::uint32_t seen = hint_.load(relaxed);
     if (seen == floor_) return false;
-    if (any_parked()) return (seen & watched_hint) != 0 && !watched() && raise_hint();
+    const bool was_watched = (seen & watched_hint) != 0;
+    if (any_parked()) {
+      if (was_watched && !watched()) raise_hint();  // what was left to the watch the caller finds in the search that it is back in
+      return false;
+    }
     hint_.store(floor_, relaxed);
-    A::fence_seq_cst();  // [hint] orders our store before the look at parked_
+    // [hint] orders our store before the look at parked_. Who left work to the watch has not noted a backlog: the caller will see it.
+    if (was_watched && (floor_ & busy_hint) != 0) A::heavy_fence();  // [hint] ↔ publish
+    else A::fence_seq_cst();                                         // [hint]
     return any_parked() && raise_hint();
   }
 
@@ -174,7 +182,7 @@ class idle_state {
     raise_hint();
   }
   /// The caller gets up: relax_hint() comes next, and deals with a hint that nobody stands for any more.
-  void leave_watch() noexcept { watchers_.fetch_sub(1, relaxed); }  // [watch]
+  void leave_watch() noexcept { watchers_.fetch_sub(1, acq_rel); }  // [watch] → leave_watch, relax_hint
   /// Somebody watches: whoever claims jobs in bulk need not wake one for what it hides. Call after should_wake().
   bool watched() const noexcept { return watchers_.load(relaxed) != 0; }
   static constexpr std::uint32_t watched_hint = 4, busy_hint = 8;

@@ -24,7 +24,7 @@ constexpr unsigned watch_after = 16;         // ping_pong: batches, without a sl
 constexpr double recent_look_ns = 60'000;
 constexpr double stuck_ns = 40'000;          // burst/behind_running: batches are sized to take less
 constexpr std::uint64_t stream_task_ns = 1000;  // ping_pong: of a stream thinner than this the watcher looks more often
-constexpr unsigned nap_after = 6;           // unpaid steals in a row, with growing pauses, before a nap
+constexpr unsigned nap_after = 6;           // unpaid or late steals in a row, with growing pauses, before a nap
 constexpr double crumb_spin_ns = 3'000;     // fork/flat: a ring is answered and the job taken within that, or it is back with its owner
 constexpr std::int64_t nap_ns = 250'000;
 constexpr std::int64_t watch_ns = 60'000, longest_watch_ns = 500'000;  // submit/1: a watch costs a context switch each
@@ -404,8 +404,10 @@ void worker::leave_search() noexcept {
   if (owner.elastic) [[unlikely]] owner.look_after_backlog();
 }
 
-// One round over the victims, nearest and random first. True: something was stolen and has run.
-bool worker::steal_once(bool force_now) noexcept {
+// One round over the victims, nearest and random first. True: something was stolen and has run. Whoever has not looked for so long
+// that he counts as stuck would not hear a bell either: from force_stuck_at on his jobs are forced, at most so often.
+bool worker::steal_once(std::uint64_t now, bool force_now, std::uint64_t& force_stuck_at) noexcept {
+  const bool force_stuck = now >= force_stuck_at && os_atomics::asymmetric();
   const unsigned n = owner.slot_count();
   rng_ ^= rng_ << 13;
   rng_ ^= rng_ >> 7;
@@ -418,7 +420,8 @@ bool worker::steal_once(bool force_now) noexcept {
     if (steal_forks_of(v, 0, force_now, nullptr)) return true;
     job j;
     steal_outcome o = v.claimed.steal(j);
-    if (o != steal_outcome::stolen && force_now && os_atomics::asymmetric() && stuck(v, ticks())) {
+    if (o != steal_outcome::stolen && force_stuck && stuck(v, now)) {
+      force_stuck_at = now + ticks_of(force_again_ns);
       o = v.claimed.force(j);
       if (o == steal_outcome::stolen) forced.add();
     }
@@ -433,25 +436,17 @@ bool worker::steal_once(bool force_now) noexcept {
   return false;
 }
 
-// A bell has a moment to be heard; but whoever has not looked for so long that he counts as stuck will not hear it either.
-std::uint64_t worker::first_force() const noexcept {
-  const std::uint64_t now = ticks();
-  for (unsigned i = 0, e = owner.slot_count(); i < e; ++i)
-    if (i != index && stuck(*owner.slot(i), now)) return now;
-  return now + ticks_of(first_force_ns);
-}
-
 // Looks for work until there is some, it is time to stop, or the spin budget is spent and the worker has slept.
 void worker::search() noexcept {
   owner.tell_if_asked();
   owner.idle.enter_search();
   // Brought forward by a round that ended because there is work after all: that may be work which only force gets.
-  std::uint64_t force_at = first_force();
+  std::uint64_t force_at = ticks() + ticks_of(first_force_ns), force_stuck_at = 0;
   for (;;) {
     // Who drains tiny tasks goes on looking for them; all others leave that to him.
     const bool incumbent = drains.load(relaxed) && !senior_drains();
     const bool may_spin = incumbent || (owner.idle.searchers() <= (owner.active_workers() + 1) / 2 && !somebody_drains());
-    const std::uint64_t patience = unpaid_ == 0 ? spin_ : std::max(spin_, ticks_of(crumb_spin_ns));
+    const std::uint64_t patience = unpaid_ == 0 || spin_ == 0 ? spin_ : std::max(spin_, ticks_of(crumb_spin_ns));
     const std::uint64_t t0 = ticks(), spin_end = t0 + (may_spin ? patience : 0);
     for (unsigned n = 0;; ++n) {
       const std::uint32_t bits = owner.attention_bits();
@@ -459,6 +454,7 @@ void worker::search() noexcept {
       if ((bits & attention::paused) != 0) {
         if (hoards() || (owner.halted() && owner.any_kept())) return leave_search();  // loop() deals with them
         if (owner.has_leftovers()) owner.stop_leftovers();
+        unpaid_ = 0;  // nobody steals: the last answer to a ring is no reason to look again soon
         break;
       }
       if (!claimed.owner_empty()) return leave_search();  // a pause came between the claim and the start
@@ -477,7 +473,7 @@ void worker::search() noexcept {
         }
       }
       const bool force_now = now >= force_at;
-      if (steal_once(force_now)) return;
+      if (steal_once(now, force_now, force_stuck_at)) return;
       if (force_now) force_at = now + ticks_of(force_again_ns);
       if (n == 0 || (n >= 32 && power_of_two(n))) ring_all();
       if (now >= spin_end) break;
@@ -485,8 +481,9 @@ void worker::search() noexcept {
       cpu_relax();
     }
     if (gives_up_duty()) return leave_search();
-    if (unpaid_ != 0 && somebody_answered()) came_too_late();
-    if (sleep(unpaid_ >= nap_after)) force_at = first_force();
+    const bool late = unpaid_ != 0 && somebody_answered();
+    if (late) came_too_late();
+    if (sleep(unpaid_ >= nap_after, late)) force_at = ticks() + ticks_of(first_force_ns);
     else force_at = std::min(force_at, ticks());
     if ((owner.attention_bits() & attention::stop) != 0) return leave_search();
   }
@@ -527,20 +524,24 @@ void worker::longer_spin() noexcept {
 }
 
 // From searching to searching, with a sleep between if nothing is there. False: it did not sleep, or it watched and what
-// it saw made it stop. A nap is for whoever found only crumbs: forks do not wake it, and it ends by itself.
-bool worker::sleep(bool nap) noexcept {
+// it saw made it stop. A nap is for whoever found only crumbs: forks do not wake it, and it ends by itself. `late`: this round has
+// counted one already.
+bool worker::sleep(bool nap, bool late) noexcept {
   // The ring comes not before others can see that this worker sleeps: whoever answered it and took his job back before that would owe
   // nothing to anybody. And it comes before the fence: what is forked unheard until it is seen is there for the look behind.  [bell]
+  // In a pause nobody steals, and its end wakes all.
   owner.idle.prepare(index, nap, [this, nap] {
-    if (!nap) ring_all();
+    if (!nap && !owner.paused()) ring_all();
   });
   if (has_work(!nap)) {
-    came_too_late();  // if it is forks, and they are gone when it looks
+    if (!late && !has_work(false)) came_too_late();  // unless it gets one of them
     return get_up(), false;
   }
+  // Whoever has answered a bell while this worker searched has woken nobody.
+  if (nap && !owner.idle.searched() && owner.idle.any_hungry() && has_work(true)) owner.wake_one(true);
   drains.store(false, relaxed);
   tiny_batches_ = 0;
-  bool watch = somebody_drains();  // [watch] if not, whoever claims from now on sees that this worker sleeps, and that nobody watches
+  bool watch = somebody_drains();  // [watch] if not, whoever claims from now on sees that this worker sleeps
   if (watch) {
     owner.idle.begin_watch();
     watch = somebody_drains();  // [watch] ↔ claim
@@ -584,10 +585,10 @@ bool worker::sleep(bool nap) noexcept {
   const bool covered = slept < ticks_of(longest + 20'000);
   if (covered) longer_spin();
   else spin_ = std::max(std::min(ticks_of(spin_floor_ns), ticks_of(longest)), spin_ / 2);
-  // Woken at once: for a job that pays, or for one that will be back with its owner when this worker looks.
+  // Woken at once by who answered the ring: for a job that pays, or for one that will be back with its owner when this worker looks.
   if (nap) unpaid_ = nap_after - 1;
-  else if (covered) came_too_late();
-  else unpaid_ = 0;
+  else if (!covered || !somebody_answered()) unpaid_ = 0;
+  else if (!late) came_too_late();
   return !watch;
 }
 

@@ -124,12 +124,11 @@ class worker final : public worker_base, public runner {
   void search() noexcept;
   bool has_work(bool forks_too) const noexcept;
   bool hoards() const noexcept;
-  bool steal_once(bool force_now) noexcept;
+  bool steal_once(std::uint64_t now, bool force_now, std::uint64_t& force_stuck_at) noexcept;
   void ring_all() noexcept;
   bool stuck(const worker& v, std::uint64_t now) const noexcept;
   void note_look(std::uint64_t now) noexcept;
   bool somebody_drains() const noexcept;
-  std::uint64_t first_force() const noexcept;
   bool somebody_answered() const noexcept;
   void came_too_late() noexcept { unpaid_ = std::min(unpaid_ + 1, most_unpaid); }
   bool drain_goes_on() const noexcept;
@@ -139,7 +138,7 @@ class worker final : public worker_base, public runner {
   void sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept;
   void leave_search() noexcept;
   void longer_spin() noexcept;
-  bool sleep(bool nap) noexcept;
+  bool sleep(bool nap, bool late) noexcept;
   void rise() noexcept;
   void get_up() noexcept;
   std::int64_t longest_sleep() const noexcept;

@@ -48,10 +48,10 @@ class gate {
   A::atomic<std::uint32_t> missing_, open_{0};
 };
 
-template <class Self, unsigned Workers, unsigned Others>
+template <class Self, unsigned Workers, unsigned Others, bool Elastic = false>
 struct idlers : model::test<Self, Workers + Others> {
   static constexpr const char* files = "idle.hpp; sleeper.hpp; parker.hpp";
-  idle_state<A> idle{Workers};
+  idle_state<A> idle{Workers, Elastic};
   sleeper<A> bed[Workers];
   one_queue queues[2];  // one a publisher
   A::atomic<unsigned> stop{0}, ended{0};
@@ -253,7 +253,7 @@ MODEL_ADD(idle_watch);
 // Worker 0 has watched, gets up, finds work of its own and is busy for good. Worker 1 sleeps without a clock, or is about to.
 struct idle_watch_ends : idlers<idle_watch_ends, 2, 1> {
   static constexpr const char* fact = "what a publisher leaves to a watcher who gets up is seen by him, or wakes another";
-  static constexpr const char* steps = "leave: look again; relax: look again";
+  static constexpr const char* steps = "leave: look again";
   static constexpr model::effort work{.preemptions = 2, .bounded = 150'000, .random = 60'000};
   void before() {
     idle.enter_search();
@@ -276,6 +276,75 @@ struct idle_watch_ends : idlers<idle_watch_ends, 2, 1> {
   }
 };
 MODEL_ADD(idle_watch_ends);
+
+// Worker 0 watches, 2 goes to sleep, 1 begins to watch and gets up, 0 gets up; both are busy for good when the publisher comes. What says
+// so orders nothing.
+struct idle_two_watch : idlers<idle_two_watch, 3, 1> {
+  static constexpr const char* fact = "the last of two watchers takes back the hint that either left";
+  A::atomic<unsigned> asleep{0}, left{0}, up{0};
+  static constexpr const char* steps = "leave: look again";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 60'000, .random = 200'000};
+  void before() {
+    for (unsigned i = 0; i < 2; ++i) {
+      idle.enter_search();
+      idle.prepare(i, false);
+    }
+    idle.begin_watch();
+  }
+  void thread(unsigned i) {
+    if (i == 3) {
+      while (up.load(relaxed) != 2) A::pause();
+      return publish();
+    }
+    if (i < 2) {
+      A::atomic<unsigned>& before = i == 1 ? asleep : left;
+      while (before.load(relaxed) == 0) A::pause();
+      if (i == 1) idle.begin_watch();
+      idle.leave_watch();
+      if (i == 1) left.store(1, relaxed);
+      get_up(i);
+      up.fetch_add(1, relaxed);
+      return leave_search(i);
+    }
+    idle.enter_search();
+    while (!find(2)) {
+      idle.prepare(2, false);
+      asleep.store(1, relaxed);
+      if (!has_work(2)) bed[2].park();
+      get_up(2);
+      A::pause();
+    }
+    leave_search(2);
+  }
+};
+MODEL_ADD(idle_two_watch);
+
+// The watcher, who has found work elsewhere, was the only one to sleep; another worker may have to come for what is published now.
+struct idle_busy : idlers<idle_busy, 1, 1, true> {
+  static constexpr const char* fact = "in an elastic runtime what is left to a watcher who gets up is noted as a backlog, by him or the publisher";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 40'000};
+  A::atomic<unsigned> noted{0};
+  void before() {
+    idle.enter_search();
+    idle.prepare(0, false);
+    idle.begin_watch();
+  }
+  void thread(unsigned i) {
+    if (i == 1) {
+      queues[0].enqueue();
+      if ((idle.published() & ~idle_state<A>::busy_hint) == idle_state<A>::watched_hint) return;
+      if (idle.should_wake()) wake_one();
+      else if (!idle.searched() && !idle.any_parked()) noted.store(1, relaxed);
+      return;
+    }
+    idle.leave_watch();
+    get_up(0);
+    leave_search(0);
+    if (!idle.should_wake() && !idle.searched() && !queues_empty()) noted.store(1, relaxed);
+  }
+  void after() { MODEL_CHECK(noted.load(relaxed) == 1); }
+};
+MODEL_ADD(idle_busy);
 
 // Worker 0 forks and joins, and then forks again and waits in the first half until the second has begun elsewhere. Worker 1 may have
 // rung for the first fork, and be asleep before the second: as in worker::sleep(), fork_slow() and join_slow().
@@ -331,6 +400,71 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
   }
 };
 MODEL_ADD(idle_bell);
+
+// Worker 0 forks as in idle_bell; worker 1 has rung and goes over to a nap, from which no clock wakes it here; worker 2 sleeps.
+struct idle_nap : idlers<idle_nap, 3, 0> {
+  static constexpr const char* fact = "a fork that was exposed for a searcher who naps wakes another";
+  static constexpr const char* files = "split_deque.hpp; idle.hpp; parker.hpp";
+  static constexpr const char* steps = "nap: look for others";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
+  struct job {
+    unsigned runs = 0;
+  };
+  split_deque<A, pointer_slot<A, job>, 2> forks;
+  job j;
+  gate both{2};
+
+  bool has_work(unsigned) { return stop.load(relaxed) != 0 || forks.visible(); }
+  bool find(unsigned) {
+    job* got = nullptr;
+    return forks.steal(got) == steal_outcome::stolen || (A::asymmetric() && forks.force(got) == steal_outcome::stolen);
+  }
+  void sleep(unsigned me) {
+    idle.prepare(me, false, [this] { forks.ring(); });
+    if (has_work(me)) return get_up(me);
+    bed[me].park();
+    get_up(me);
+  }
+  void run(unsigned) {
+    ++j.runs;
+    both.pass();
+    stop_all();
+  }
+  void before() {
+    idle.enter_search();
+    idle.enter_search();
+    idle.prepare(2, false);
+    forks.ring();
+  }
+  void fork() {
+    if (forks.push(0, &j) && forks.answer_bell() && !idle.searched() && idle.any_hungry()) wake_one(true);
+  }
+  bool take_back() {
+    if (forks.pop(0)) return true;
+    if (!forks.reclaim(0)) return false;
+    if (forks.public_empty() && idle.any_hungry()) forks.ring();
+    return true;
+  }
+  void thread(unsigned i) {
+    if (i == 0) {
+      fork();
+      if (take_back()) fork();
+      both.pass();
+      return;
+    }
+    if (i == 1) {
+      idle.prepare(1, true);
+      if (model::keeps("nap: look for others") && !idle.searched() && idle.any_hungry() && has_work(1)) wake_one(true);
+    }
+    bed[i].park();
+    rise(i);
+    const bool found = stop.load(relaxed) == 0 && find(i);
+    leave_search(i);
+    if (found) return run(i);
+    idlers::work(i);
+  }
+};
+MODEL_ADD(idle_nap);
 
 // As worker::rise does when it finds itself claimed: the waker's count comes before the flag.
 struct idle_rouse : model::test<idle_rouse, 2> {

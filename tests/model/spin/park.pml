@@ -182,8 +182,7 @@ inline get_up() {              /* and relax_hint */
 #ifdef M_LEAVE_BLIND
      skip
 #else
-     raise_hint();
-     if :: WORK -> wake_one() :: else fi
+     raise_hint()
 #endif
   :: else
   fi;
