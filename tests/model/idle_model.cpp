@@ -94,6 +94,29 @@ struct idlers : model::test<Self, Workers + Others> {
     bed[me].park();
     get_up(me);
   }
+  // The same where somebody may take jobs in batches, which are not stuck when they were claimed a moment ago.
+  void sleep_or_watch(unsigned me) {
+    idle.prepare(me, false);
+    if (has_work(me)) return get_up(me);
+    bool watch = self().drains();
+    if (watch) {
+      idle.begin_watch();
+      watch = self().drains();
+      if (!watch) {
+        idle.end_watch();
+        if (model::keeps("watch: re-check") && self().has_work(me)) return get_up(me);
+      }
+    }
+    if (!watch) {
+      bed[me].park();
+    } else if (bed[me].park(1) || self().has_work(me)) {
+      idle.leave_watch();
+    } else {
+      idle.end_watch();
+      if (!(model::keeps("watch: look when it is over") && self().has_work(me))) bed[me].park();
+    }
+    get_up(me);
+  }
   // Works until `stop`.
   void work(unsigned me) {
     for (;;) {
@@ -194,7 +217,7 @@ MODEL_ADD(idle_relax);
 // The second claim is of two jobs at once: the second hides behind the first, which goes on only when the second runs, too.
 struct idle_watch : idlers<idle_watch, 2, 1> {
   static constexpr const char* fact = "a claimed job that is stuck behind a long one finds a watcher or wakes a worker";
-  static constexpr const char* steps = "watch: re-check; watch: look when it is over; claim: look after the rest";
+  static constexpr const char* steps = "claim: look after the rest";
   static constexpr model::effort work{.preemptions = 2, .bounded = 40'000, .random = 60'000};
   A::atomic<unsigned> claimed{0}, claims{0};
   bool meets[2]{};  // by worker: the job that it runs is one of the two
@@ -212,28 +235,8 @@ struct idle_watch : idlers<idle_watch, 2, 1> {
     if (model::keeps("claim: look after the rest") && idle.should_wake() && !idle.watched()) wake_one();
     return true;
   }
-  void sleep(unsigned me) {
-    idle.prepare(me, false);
-    if (idlers::has_work(me)) return get_up(me);  // what was claimed a moment ago is not stuck
-    bool watch = claimed.load(relaxed) != 0;
-    if (watch) {
-      idle.begin_watch();
-      watch = claimed.load(relaxed) != 0;
-      if (!watch) {
-        idle.end_watch();
-        if (model::keeps("watch: re-check") && has_work(me)) return get_up(me);
-      }
-    }
-    if (!watch) {
-      bed[me].park();
-    } else if (bed[me].park(1) || has_work(me)) {
-      idle.leave_watch();
-    } else {
-      idle.end_watch();
-      if (!(model::keeps("watch: look when it is over") && has_work(me))) bed[me].park();
-    }
-    get_up(me);
-  }
+  bool drains() const { return claimed.load(relaxed) != 0; }
+  void sleep(unsigned me) { sleep_or_watch(me); }
   void run(unsigned me) {
     if (meets[me]) both.pass();
     end_one(3);
@@ -249,6 +252,26 @@ struct idle_watch : idlers<idle_watch, 2, 1> {
   }
 };
 MODEL_ADD(idle_watch);
+
+// Worker 0 takes the last of what it had claimed, and is busy for good.
+struct idle_watch_over : idlers<idle_watch_over, 2, 1> {
+  static constexpr const char* fact = "a watch that ends for want of somebody to watch does not sleep over what was left to it";
+  static constexpr const char* steps = "watch: re-check; watch: look when it is over";
+  static constexpr model::effort work{.preemptions = 2, .bounded = 60'000, .random = 60'000};
+  A::atomic<unsigned> claimed{1};
+  bool drains() const { return claimed.load(relaxed) != 0; }
+  void thread(unsigned i) {
+    if (i == 2) return publish();
+    if (i == 0) return claimed.store(0, relaxed);
+    idle.enter_search();
+    while (!find(1)) {
+      sleep_or_watch(1);
+      A::pause();
+    }
+    leave_search(1);
+  }
+};
+MODEL_ADD(idle_watch_over);
 
 // Worker 0 has watched, gets up, finds work of its own and is busy for good. Worker 1 sleeps without a clock, or is about to.
 struct idle_watch_ends : idlers<idle_watch_ends, 2, 1> {
