@@ -342,6 +342,25 @@ TEST_F(Idle, NothingWhilePausedWithWorkQueued) {
   rt.resume();
 }
 
+// The other worker has found that forks are there, and too small; that is no reason to look again while nobody may steal.
+TEST_F(Idle, NothingWhilePausedAfterCrumbsOfForks) {
+  weir::runtime rt(with_workers(2));
+  for (int i = 0; i < 3; ++i) {
+    std::atomic<bool> enough{false};
+    auto forks = rt.spawn([&] {
+      int n = 0;
+      while (!enough) static_cast<void>(weir::fork_join([&] { ++n; }, [] {}));
+      return n;
+    });
+    std::this_thread::sleep_for(20ms);
+    rt.pause();
+    enough = true;
+    EXPECT_TRUE(forks.get());
+    expect_rest();
+    rt.resume();
+  }
+}
+
 TEST_F(Idle, NothingWhileASubmitterIsBlocked) {
   weir::options o = with_workers(1);
   o.capacity = 1;
