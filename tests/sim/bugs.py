@@ -54,7 +54,7 @@ BUGS = {
     11: ('a group that wakes without a changed word', 'group_counter.hpp', 1,
          '    word_.fetch_add(1, relaxed);', '    if (weir_sim_bug != 11) word_.fetch_add(1, relaxed);'),
     12: ('a search that forgets its patience when it cannot sleep', 'worker.cpp', 1,
-         'if (sleep(unpaid_ >= nap_after)) force_at', 'if (sleep(unpaid_ >= nap_after) || weir_sim_bug == 12) force_at'),
+         'if (sleep(unpaid_ >= nap_after, late)) force_at', 'if (sleep(unpaid_ >= nap_after, late) || weir_sim_bug == 12) force_at'),
     13: ('a watch that ends without looking again', 'worker.cpp', 1,
          '|| somebody_drains()) return get_up()', '|| (weir_sim_bug != 1 && weir_sim_bug != 13 && somebody_drains())) return get_up()'),
     14: ('a bell that is silenced although nothing was exposed', 'fork.cpp', 1,

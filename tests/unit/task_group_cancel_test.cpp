@@ -9,13 +9,47 @@
 
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
+
+#include <unistd.h>
 
 namespace {
 
 using namespace test;
 using weir::errc;
+
+// What the runtime says of itself, at rest and with the queues turned over.
+std::string state_of(weir::runtime& rt) {
+  EXPECT_TRUE(rt.wait_idle());
+  EXPECT_TRUE(rt.submit([] {}));  // behind all tickets
+  EXPECT_TRUE(rt.wait_idle());
+  int ends[2];
+  EXPECT_EQ(::pipe(ends), 0);
+  test::dump_state(ends[1]);
+  ::close(ends[1]);
+  std::string said;
+  char part[512];
+  for (ssize_t n; (n = ::read(ends[0], part, sizeof part)) > 0;) said.append(part, static_cast<std::size_t>(n));
+  ::close(ends[0]);
+  return said;
+}
+
+// Only what lies in a queue counts there, or submit would sweep the queues for nothing.
+TEST(TaskGroupCancel, AChildCancelledBeforeItHadAPlaceIsNoStaleTicket) {
+  weir::runtime rt(with_workers(1));
+  gate go;
+  {
+    weir::task_group g(rt, {.limit = 1});
+    for (int i = 0; i < 50; ++i) g.run([&] { go.wait(); });
+    g.cancel();
+    go.open();
+    EXPECT_EQ(g.wait().error().code, errc::cancelled);
+  }
+  const std::string said = state_of(rt);
+  EXPECT_NE(said.find("stale tickets 0\n"), std::string::npos) << said;
+}
 
 TEST(TaskGroupCancel, CancelReachesRunningChildrenAndDropsTheUnstarted) {
   weir::runtime rt(with_workers(2));
