@@ -33,7 +33,7 @@ const mistake mistakes[] = {
     {9, "ADrainWithoutALimitThatDoesNotHearOfOneWithALimit", &cases::two_shut_down_at_once},
     {10, "ABlockedSubmitterThatSleepsWithoutALastLook", &cases::one_place_is_not_slept_over},
     {11, "AGroupThatWakesWithoutAChangedWord", &cases::a_group_reports_its_first_error},
-    {13, "AWatchThatEndsWithoutLookingAgain", &cases::a_task_may_wait_for_a_later_one},
+    {13, "ASleeperThatDoesNotLookWhoDrains", &cases::a_task_may_wait_for_a_later_one},
     {12, "ASearchThatForgetsItsPatience", &cases::a_fork_under_a_long_leaf_is_found},
     {14, "ABellThatIsSilencedAlthoughNothingWasExposed", &cases::two_forks_under_a_long_leaf_are_found},
     {15, "AnInspectorThatTakesTheMarkOfTheOthersAlong", &cases::two_look_at_what_runs},
