@@ -42,13 +42,14 @@ bool fork_slow(worker_base& base, fork_deque::index h, fork_job&) noexcept {
 void worker::answer_bell() noexcept {
   if (!forks.answer_bell()) return;
   if (const std::uint32_t f = follows.who(); f != follows.nobody) owner.slot(f)->bed.unpark();
-  if (!owner.idle.searched() && owner.idle.any_hungry()) owner.wake_one(true);
+  if (!owner.idle.searched() && owner.idle.any_hungry() && !owner.paused()) owner.wake_one(true);
 }
 
 bool join_slow(worker_base& base, fork_deque::index h, fork_job& j) noexcept {
   worker& w = static_cast<worker&>(base);
   if (w.forks.reclaim(h)) {
-    if (w.forks.public_empty() && w.owner.idle.any_hungry()) w.forks.ring();  // the next fork is exposed, not hidden
+    // The next fork is exposed, not hidden. In a pause nobody wants it, and resume() wakes all.
+    if (w.forks.public_empty() && w.owner.idle.any_hungry() && !w.owner.paused()) w.forks.ring();
     return true;
   }
   w.join_stolen(h, j);

@@ -35,7 +35,8 @@
 // Liveness: a publisher that wakes nobody saw a searcher, or no parked worker. The searcher's own re-check comes after
 // it left searching_ [dekker], so it sees the job or another thread has taken it; a worker that is neither searching
 // nor parked looks at the queues after its task. A publisher that saw hint_ == 0 came before the parker's fence, or before that of
-// whoever lowered the hint beside a parker and raised it again: both look at the queues behind it [hint].
+// whoever lowered the hint beside a parker and raised it again: both look at the queues behind it [hint]. One that saw 4 left the
+// job to the watcher, who looks behind a heavy fence before he sleeps on, and is a searcher when he gets up.
 #pragma once
 
 #include "futex.hpp"
@@ -71,7 +72,7 @@ class idle_state {
 
   /// After published() said otherwise, or jobs were claimed: true when somebody should be woken, since nobody searches. Fenced.
   bool should_wake() const noexcept {
-    A::fence_seq_cst();  // [dekker] ↔ park, leave_with_work  [watch] ↔ begin_watch
+    A::fence_seq_cst();  // [dekker] ↔ park, leave_with_work  [watch] ↔ prepare, end_watch, leave_with_work
     return searching_.load(relaxed) == 0 && any_parked();
   }
   bool searched() const noexcept { return searching_.load(relaxed) != 0; }
@@ -153,15 +154,14 @@ class idle_state {
   bool relax_hint() noexcept {
     const std::uint32_t seen = hint_.load(relaxed);
     if (seen == floor_) return false;
-    const bool was_watched = (seen & watched_hint) != 0;
-    if (any_parked()) {
-      if (was_watched && !watched()) raise_hint();  // what was left to the watch the caller finds in the search that it is back in
+    if (any_parked()) {  // what was left to a watch the caller finds in the search that it is back in
+      if ((seen & watched_hint) != 0 && !watched()) raise_hint();
       return false;
     }
-    hint_.store(floor_, relaxed);
-    // [hint] orders our store before the look at parked_. Who left work to the watch has not noted a backlog: the caller will see it.
+    // Who left work to a watch, whosever, has not noted a backlog: the caller will see it.
+    const bool was_watched = (hint_.exchange(floor_, relaxed) & watched_hint) != 0;
     if (was_watched && (floor_ & busy_hint) != 0) A::heavy_fence();  // [hint] ↔ publish
-    else A::fence_seq_cst();                                         // [hint]
+    else A::fence_seq_cst();                                         // [hint] orders our store before the look at parked_
     return any_parked() && raise_hint();
   }
 

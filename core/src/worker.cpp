@@ -25,7 +25,7 @@ constexpr double recent_look_ns = 60'000;
 constexpr double stuck_ns = 40'000;          // burst/behind_running: batches are sized to take less
 constexpr std::uint64_t stream_task_ns = 1000;  // ping_pong: of a stream thinner than this the watcher looks more often
 constexpr unsigned nap_after = 6;           // unpaid or late steals in a row, with growing pauses, before a nap
-constexpr double crumb_spin_ns = 3'000;     // fork/flat: a ring is answered and the job taken within that, or it is back with its owner
+constexpr double crumb_spin_ns = 2'500;     // fork/flat: a ring is answered and the job taken within that, or it is back with its owner; no force yet
 constexpr std::int64_t nap_ns = 250'000;
 constexpr std::int64_t watch_ns = 60'000, longest_watch_ns = 500'000;  // submit/1: a watch costs a context switch each
 
@@ -573,7 +573,8 @@ bool worker::sleep(bool nap, bool late) noexcept {
       owner.idle.leave_watch();
     } else {
       owner.idle.end_watch();
-      if (!has_work(true) && !somebody_drains()) bed.park(longest_sleep());
+      watch = has_work(true) || somebody_drains();
+      if (!watch) bed.park(longest_sleep());
     }
   } else {
     bed.park(ns);

@@ -369,6 +369,43 @@ struct idle_busy : idlers<idle_busy, 1, 1, true> {
 };
 MODEL_ADD(idle_busy);
 
+// The same while another worker, who never slept, takes the hint back, and the watcher is called for mail: both find work elsewhere.
+struct idle_busy_two : idlers<idle_busy_two, 2, 2, true> {
+  static constexpr const char* fact = "what was left to a watcher is noted as a backlog, whoever takes the hint back";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 100'000};
+  A::atomic<unsigned> noted{0};
+  void before() {
+    idle.enter_search();
+    idle.enter_search();
+    idle.prepare(1, false);
+  }
+  void take_back(unsigned me) {
+    if (idle.relax_hint() && has_work(me)) wake_one();
+    leave_search(me);
+    if (!idle.should_wake() && !idle.searched() && !queues_empty()) noted.store(1, relaxed);
+  }
+  void thread(unsigned i) {
+    if (i == 0) return take_back(0);
+    if (i == 1) {
+      idle.begin_watch();
+      bed[1].park();
+      idle.leave_watch();
+      rise(1);
+      return take_back(1);
+    }
+    if (i == 3) {
+      if (idle.claim_one(1)) bed[1].rouse();
+      return;
+    }
+    queues[0].enqueue();
+    if ((idle.published() & ~idle_state<A>::busy_hint) == idle_state<A>::watched_hint) return;
+    if (idle.should_wake()) wake_one();
+    else if (!idle.searched() && !idle.any_parked()) noted.store(1, relaxed);
+  }
+  void after() { MODEL_CHECK(noted.load(relaxed) == 1 || idle.any_parked()); }
+};
+MODEL_ADD(idle_busy_two);
+
 // Worker 0 forks and joins, and then forks again and waits in the first half until the second has begun elsewhere. Worker 1 may have
 // rung for the first fork, and be asleep before the second: as in worker::sleep(), fork_slow() and join_slow().
 struct idle_bell : idlers<idle_bell, 2, 0> {
