@@ -158,10 +158,9 @@ class idle_state {
       if ((seen & watched_hint) != 0 && !watched()) raise_hint();
       return false;
     }
+    const bool was_watched = (hint_.exchange(floor_, acquire) & watched_hint) != 0;  // [hint] ← prepare: whose hint this overwrites, his bit it sees
     // Who left work to a watch, whosever, has not noted a backlog: the caller will see it.
-    const bool was_watched = (hint_.exchange(floor_, relaxed) & watched_hint) != 0;
     if (was_watched && (floor_ & busy_hint) != 0) A::heavy_fence();  // [hint] ↔ publish
-    else A::fence_seq_cst();                                         // [hint] orders our store before the look at parked_
     return any_parked() && raise_hint();
   }
 
