@@ -10,7 +10,7 @@ namespace {
 bool holds(bool careful) {
   weir::sim::options o;
   o.print = false;
-  const auto found = weir::sim::explore(500, [careful] {
+  const auto found = weir::sim::explore(2000, [careful] {
     weir::sim::atomic<int> account{0};
     {
       weir::runtime rt({.workers = 2});
