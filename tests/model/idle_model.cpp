@@ -117,6 +117,15 @@ struct idlers : model::test<Self, Workers + Others> {
     }
     get_up(me);
   }
+  // Searches, and sleeps, until it has found one job, and is busy for good.
+  void find_one(unsigned me) {
+    idle.enter_search();
+    while (!self().find(me)) {
+      self().sleep(me);
+      A::pause();
+    }
+    leave_search(me);
+  }
   // Works until `stop`.
   void work(unsigned me) {
     for (;;) {
@@ -204,12 +213,7 @@ struct idle_relax : idlers<idle_relax, 2, 1> {
       if (idle.relax_hint() && has_work(0)) wake_one();
       return leave_search(0);
     }
-    idle.enter_search();
-    while (!find(1)) {
-      sleep(1);
-      A::pause();
-    }
-    leave_search(1);
+    find_one(1);
   }
 };
 MODEL_ADD(idle_relax);
@@ -260,15 +264,11 @@ struct idle_watch_over : idlers<idle_watch_over, 2, 1> {
   static constexpr model::effort work{.preemptions = 2, .bounded = 60'000, .random = 60'000};
   A::atomic<unsigned> claimed{1};
   bool drains() const { return claimed.load(relaxed) != 0; }
+  void sleep(unsigned me) { sleep_or_watch(me); }
   void thread(unsigned i) {
     if (i == 2) return publish();
     if (i == 0) return claimed.store(0, relaxed);
-    idle.enter_search();
-    while (!find(1)) {
-      sleep_or_watch(1);
-      A::pause();
-    }
-    leave_search(1);
+    find_one(1);
   }
 };
 MODEL_ADD(idle_watch_over);
@@ -290,12 +290,7 @@ struct idle_watch_ends : idlers<idle_watch_ends, 2, 1> {
       get_up(0);
       return leave_search(0);
     }
-    idle.enter_search();
-    while (!find(1)) {
-      sleep(1);
-      A::pause();
-    }
-    leave_search(1);
+    find_one(1);
   }
 };
 MODEL_ADD(idle_watch_ends);
@@ -305,6 +300,12 @@ MODEL_ADD(idle_watch_ends);
 struct idle_two_watch : idlers<idle_two_watch, 3, 1> {
   static constexpr const char* fact = "the last of two watchers takes back the hint that either left";
   A::atomic<unsigned> asleep{0}, left{0}, up{0};
+  void sleep(unsigned me) {
+    idle.prepare(me, false);
+    asleep.store(1, relaxed);
+    if (!has_work(me)) bed[me].park();
+    get_up(me);
+  }
   static constexpr const char* steps = "leave: look again";
   static constexpr model::effort work{.preemptions = 2, .bounded = 60'000, .random = 200'000};
   void before() {
@@ -329,15 +330,7 @@ struct idle_two_watch : idlers<idle_two_watch, 3, 1> {
       up.fetch_add(1, relaxed);
       return leave_search(i);
     }
-    idle.enter_search();
-    while (!find(2)) {
-      idle.prepare(2, false);
-      asleep.store(1, relaxed);
-      if (!has_work(2)) bed[2].park();
-      get_up(2);
-      A::pause();
-    }
-    leave_search(2);
+    find_one(2);
   }
 };
 MODEL_ADD(idle_two_watch);
