@@ -16,7 +16,7 @@
 //   I2  a bit is cleared by exactly one thread, which puts the worker back into searching_ on its behalf.
 //   I3  hint_ != 0 whenever a worker sleeps, but between relax_hint's two looks, whose caller then raises it and looks at the
 //       queues. It is 4 only while somebody watches, or has just done so and has relax_hint before him, which raises it if others
-//       sleep, for the caller to look at the queues.
+//       sleep; the search that he is back in looks at the queues.
 //
 // Edges
 //   [hint]    publish: enqueue, light fence, load hint_ ↔ park: store hint_, heavy fence, re-check of the queues: either
