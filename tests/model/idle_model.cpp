@@ -399,13 +399,13 @@ struct idle_busy_two : idlers<idle_busy_two, 2, 2, true> {
 };
 MODEL_ADD(idle_busy_two);
 
-// Worker 0 forks and joins, and then forks again and waits in the first half until the second has begun elsewhere. Worker 1 may have
-// rung for the first fork, and be asleep before the second: as in worker::sleep(), fork_slow() and join_slow().
-struct idle_bell : idlers<idle_bell, 2, 0> {
-  static constexpr const char* fact = "a worker that rang and parked is woken by the next fork that is not taken back at once, or has seen it";
+// Worker 0 forks and joins, and then forks again and waits in the first half until the second has begun elsewhere: as in fork_slow() and
+// join_slow().
+template <class Self, unsigned Workers>
+struct forkers : idlers<Self, Workers, 0> {
+  using base = idlers<Self, Workers, 0>;
+  using base::idle, base::wake_one, base::stop_all;
   static constexpr const char* files = "split_deque.hpp; idle.hpp; parker.hpp";
-  static constexpr const char* steps = "park: re-check; bell: ring when it shows; bell: ring ahead of the fence";
-  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
   struct job {
     unsigned runs = 0;
   };
@@ -413,12 +413,38 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
   job j;
   gate both{2};
 
-  bool has_work(unsigned me) { return stop.load(relaxed) != 0 || (me == 1 && forks.visible()); }
   bool find(unsigned me) {
     if (me == 0) return false;
     job* got = nullptr;
     return forks.steal(got) == steal_outcome::stolen || (A::asymmetric() && forks.force(got) == steal_outcome::stolen);
   }
+  void run(unsigned) {
+    ++j.runs;
+    both.pass();
+    stop_all();
+  }
+  void fork() {
+    if (forks.push(0, &j) && forks.answer_bell() && !idle.searched() && idle.any_hungry()) wake_one(true);
+  }
+  bool take_back() {
+    if (forks.pop(0)) return true;
+    if (!forks.reclaim(0)) return false;
+    if (forks.public_empty() && idle.any_hungry()) forks.ring();
+    return true;
+  }
+  void fork_twice() {
+    fork();
+    if (take_back()) fork();
+    both.pass();
+  }
+};
+
+// Worker 1 may have rung for the first fork, and be asleep before the second: as in worker::sleep().
+struct idle_bell : forkers<idle_bell, 2> {
+  static constexpr const char* fact = "a worker that rang and parked is woken by the next fork that is not taken back at once, or has seen it";
+  static constexpr const char* steps = "park: re-check; bell: ring when it shows; bell: ring ahead of the fence";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
+  bool has_work(unsigned me) { return stop.load(relaxed) != 0 || (me == 1 && forks.visible()); }
   void sleep(unsigned me) {
     const bool shows = model::keeps("bell: ring when it shows"), ahead = model::keeps("bell: ring ahead of the fence");
     if (!shows) forks.ring();
@@ -430,58 +456,25 @@ struct idle_bell : idlers<idle_bell, 2, 0> {
     bed[me].park();
     get_up(me);
   }
-  void run(unsigned) {
-    ++j.runs;
-    both.pass();
-    stop_all();
-  }
   void before() { forks.ring(); }  // worker 1 did, while it looked around
-  void fork() {
-    if (forks.push(0, &j) && forks.answer_bell() && !idle.searched() && idle.any_hungry()) wake_one(true);
-  }
-  bool take_back() {
-    if (forks.pop(0)) return true;
-    if (!forks.reclaim(0)) return false;
-    if (forks.public_empty() && idle.any_hungry()) forks.ring();
-    return true;
-  }
   void thread(unsigned i) {
     if (i == 1) return idlers::work(1);
-    fork();
-    if (take_back()) fork();
-    both.pass();
+    fork_twice();
   }
 };
 MODEL_ADD(idle_bell);
 
-// Worker 0 forks as in idle_bell; worker 1 has rung and goes over to a nap, from which no clock wakes it here; worker 2 sleeps.
-struct idle_nap : idlers<idle_nap, 3, 0> {
+// Worker 1 has rung and goes over to a nap, from which no clock wakes it here; worker 2 sleeps.
+struct idle_nap : forkers<idle_nap, 3> {
   static constexpr const char* fact = "a fork that was exposed for a searcher who naps wakes another";
-  static constexpr const char* files = "split_deque.hpp; idle.hpp; parker.hpp";
   static constexpr const char* steps = "nap: look for others";
   static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
-  struct job {
-    unsigned runs = 0;
-  };
-  split_deque<A, pointer_slot<A, job>, 2> forks;
-  job j;
-  gate both{2};
-
   bool has_work(unsigned) { return stop.load(relaxed) != 0 || forks.visible(); }
-  bool find(unsigned) {
-    job* got = nullptr;
-    return forks.steal(got) == steal_outcome::stolen || (A::asymmetric() && forks.force(got) == steal_outcome::stolen);
-  }
   void sleep(unsigned me) {
     idle.prepare(me, false, [this] { forks.ring(); });
     if (has_work(me)) return get_up(me);
     bed[me].park();
     get_up(me);
-  }
-  void run(unsigned) {
-    ++j.runs;
-    both.pass();
-    stop_all();
   }
   void before() {
     idle.enter_search();
@@ -489,22 +482,8 @@ struct idle_nap : idlers<idle_nap, 3, 0> {
     idle.prepare(2, false);
     forks.ring();
   }
-  void fork() {
-    if (forks.push(0, &j) && forks.answer_bell() && !idle.searched() && idle.any_hungry()) wake_one(true);
-  }
-  bool take_back() {
-    if (forks.pop(0)) return true;
-    if (!forks.reclaim(0)) return false;
-    if (forks.public_empty() && idle.any_hungry()) forks.ring();
-    return true;
-  }
   void thread(unsigned i) {
-    if (i == 0) {
-      fork();
-      if (take_back()) fork();
-      both.pass();
-      return;
-    }
+    if (i == 0) return fork_twice();
     if (i == 1) {
       idle.prepare(1, true);
       if (model::keeps("nap: look for others") && !idle.searched() && idle.any_hungry() && has_work(1)) wake_one(true);
