@@ -20,7 +20,7 @@ LAYERS = {
     # A core and its workers know each other: one layer.
     5: 'worker fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads elastic stop_hub blocking_pool '
        'timekeeper node_conditions queue_time observation',
-    6: 'submit task_node.cpp task_wait executor join_handle runtime fork_join parallel siblings task_group timer strand limited task graph '
+    6: 'submit task_node.cpp task_wait executor join_handle runtime fork_join fork_each parallel siblings task_group timer strand limited task graph '
        'pipeline result_stream retry blocking coroutine',
     7: 'weir sim prometheus trace c_api durable',
 }

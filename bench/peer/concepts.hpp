@@ -31,7 +31,6 @@ concept forks = a_peer<P> && requires(P& p, no_work f) {
   p.run(f);
   P::both(f, f);                    // both values, as a pair
   P::fork(f, f);                    // and any number more
-  P::template fork_n<2>(f);         // f(0) … f(N - 1), N known when compiled
   P::fork_each(std::size_t{2}, f);  // f(0) … f(n - 1)
 };
 

@@ -57,10 +57,6 @@ class openmp_peer {
 #pragma omp taskwait
     }
   }
-  template <std::size_t N, class F>
-  static void fork_n(F&& f) {
-    fork_each(N, f);
-  }
   template <class F>
   static void fork_each(std::size_t n, F&& f) {
     for (std::size_t i = 0; i + 1 < n; ++i) {

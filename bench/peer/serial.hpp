@@ -33,10 +33,6 @@ struct serial {
   [[gnu::always_inline]] static void fork(F&&... f) {
     (call(f), ...);
   }
-  template <std::size_t N, class F>
-  [[gnu::always_inline]] static void fork_n(F&& f) {
-    fork_each(N, f);
-  }
   template <class F>
   [[gnu::always_inline]] static void fork_each(std::size_t n, F&& f) {
     for (std::size_t i = 0; i < n; ++i) f(i);

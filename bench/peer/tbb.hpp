@@ -49,10 +49,6 @@ class tbb_peer {
   static void fork(F&&... f) {
     oneapi::tbb::parallel_invoke(std::forward<F>(f)...);
   }
-  template <std::size_t N, class F>
-  static void fork_n(F&& f) {
-    fork_each(N, f);
-  }
   template <class F>
   static void fork_each(std::size_t n, F&& f) {
     if (n == 0) return;

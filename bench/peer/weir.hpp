@@ -45,14 +45,9 @@ class weir_peer {
   [[gnu::always_inline]] static void fork(F&& f, G&& g, More&&... more) {
     fork(f, [&] { fork(g, more...); });
   }
-  template <std::size_t N, class F>
-  [[gnu::always_inline]] static void fork_n(F&& f) {
-    from<0, N>(f);
-  }
-  // Few: the code for that number. Many: halves until they are few.
   template <class F>
-  static void fork_each(std::size_t n, F&& f) {
-    pieces(0, n, f);
+  [[gnu::always_inline]] static void fork_each(std::size_t n, F&& f) {
+    weir::fork_each(n, f);
   }
   template <class F>
   static void for_range(std::size_t first, std::size_t last, std::size_t grain, F&& f) {
@@ -93,27 +88,6 @@ class weir_peer {
   std::uint64_t parks() const { return rt_.metrics().parks; }
 
  private:
-  template <std::size_t I, std::size_t N, class F>
-  [[gnu::always_inline]] static void from(F& f) {
-    if constexpr (I + 1 == N) f(I);
-    else if constexpr (I < N) fork([&f] { f(I); }, [&f] { from<I + 1, N>(f); });
-  }
-  static constexpr std::size_t few = 16;
-  template <class F>
-  static void pieces(std::size_t first, std::size_t n, F& f) {
-    if (n > few) {
-      const std::size_t half = n / 2;
-      return fork([&f, first, half] { pieces(first, half, f); },
-                  [&f, first, half, n] { pieces(first + half, n - half, f); });
-    }
-    const auto shifted = [&f, first](std::size_t i) { f(first + i); };
-    using piece = void (*)(const decltype(shifted)&);
-    static constexpr auto exactly = []<std::size_t... N>(std::index_sequence<N...>) {
-      return std::array<piece, sizeof...(N)>{&from<0, N, const decltype(shifted)>...};
-    }
-    (std::make_index_sequence<few + 1>());
-    exactly[n](shifted);
-  }
   weir::runtime rt_;
 };
 

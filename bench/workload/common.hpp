@@ -1,7 +1,6 @@
 // A workload is written once, over a peer: a type whose static functions are the fork primitives of one library.
 //   Peer::both(f, g)               runs both, returns the pair of their values
 //   Peer::fork(f, g, …)            runs all, returns when all have ended
-//   Peer::fork_n<N>(f)             f(0) … f(N - 1), N known when compiled
 //   Peer::fork_each(n, f)          f(0) … f(n - 1)
 //   Peer::for_range(a, b, g, f)    f(i) for i in [a, b), at least g indices a piece
 // It offers

@@ -9,10 +9,11 @@
 
 namespace bench {
 
-template <class Peer, std::size_t N>
-BENCH_NOINLINE std::uint64_t nqueens_of(std::size_t x_max, std::array<signed char, N> board) {
-  if (x_max == N) return 1;
-  std::array<signed char, N> rows;
+// The rows on which a queen of column x_max may stand. A function of its own, so that it is one and the same code for all
+// peers: where the linker puts its innermost loop is worth up to 7 %, more than what is compared.
+template <std::size_t N>
+BENCH_NOINLINE std::size_t nqueens_legal(std::size_t x_max, const std::array<signed char, N>& board,
+                                         std::array<signed char, N>& rows) {
   std::size_t legal = 0;
   for (int y = 0; y < static_cast<int>(N); ++y) {
     bool free = true;
@@ -22,6 +23,14 @@ BENCH_NOINLINE std::uint64_t nqueens_of(std::size_t x_max, std::array<signed cha
     }
     if (free) rows[legal++] = static_cast<signed char>(y);
   }
+  return legal;
+}
+
+template <class Peer, std::size_t N>
+BENCH_NOINLINE std::uint64_t nqueens_of(std::size_t x_max, std::array<signed char, N> board) {
+  if (x_max == N) return 1;
+  std::array<signed char, N> rows;
+  const std::size_t legal = nqueens_legal<N>(x_max, board, rows);
   if (legal == 0) return 0;
   std::array<std::uint64_t, N> found;
   Peer::fork_each(legal, [&](std::size_t i) {

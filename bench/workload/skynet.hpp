@@ -13,7 +13,7 @@ BENCH_NOINLINE std::uint64_t skynet_of(std::uint64_t base, std::uint64_t leaves)
   if (leaves == 1) return base;
   const std::uint64_t part = leaves / 10;
   std::array<std::uint64_t, 10> sums;
-  Peer::template fork_n<10>([&sums, base, part](std::size_t i) { sums[i] = skynet_of<Peer>(base + part * i, part); });
+  Peer::fork_each(10, [&sums, base, part](std::size_t i) { sums[i] = skynet_of<Peer>(base + part * i, part); });
   std::uint64_t sum = 0;
   for (const std::uint64_t s : sums) sum += s;
   return sum;

@@ -27,8 +27,8 @@ template <class Peer>
 BENCH_NOINLINE std::uint64_t uts_of(uts_node node) {
   if (!node.fertile()) return 1;
   std::array<std::uint64_t, uts_children> sizes;
-  Peer::template fork_n<uts_children>(
-      [&sizes, node](std::size_t i) { sizes[i] = uts_of<Peer>(uts_node::child(node.state, i)); });
+  Peer::fork_each(uts_children,
+                  [&sizes, node](std::size_t i) { sizes[i] = uts_of<Peer>(uts_node::child(node.state, i)); });
   std::uint64_t sum = 1;
   for (const std::uint64_t s : sizes) sum += s;
   return sum;

@@ -194,6 +194,59 @@ struct deque_leap : forks<deque_leap, 1, 2, 2> {
 };
 MODEL_ADD(deque_leap);
 
+// fork_each pushes one job again and again, and says in it, before each push, which calls have not begun.
+struct deque_again : model::test<deque_again, 3> {
+  static constexpr const char* fact = "one job, pushed again with less in it: each call runs once, and who takes the job reads what was written for that push";
+  static constexpr const char* files = "split_deque.hpp";
+  static constexpr const char* steps = "again: says what is left before the push";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 100'000, .random = 100'000};
+  static constexpr unsigned calls = 4;
+  struct rest {
+    model::plain<unsigned> first{0};
+    model::atomic<std::uint32_t> done{0};
+  };
+  split_deque<model_atomics, pointer_slot<model_atomics, rest>, 2> d;
+  rest job;
+  unsigned begun[calls]{};
+
+  void call(unsigned i) {
+    ++begun[i];
+    MODEL_CHECK(begun[i] == 1);
+  }
+  void thread(unsigned i) {
+    if (i != 0) {
+      for (int k = 0; k < 3; ++k) {
+        const unsigned how = rl::rand(model_atomics::asymmetric() ? 3 : 2);
+        if (how == 0) {
+          d.ring();
+          continue;
+        }
+        rest* r = nullptr;
+        if ((how == 1 ? d.steal(r) : d.force(r)) != steal_outcome::stolen) continue;
+        for (unsigned c = r->first.get(); c < calls; ++c) call(c);
+        r->done.store(1, release);
+      }
+      return;
+    }
+    const bool before = model::keeps("again: says what is left before the push");
+    for (unsigned c = 0; c + 1 < calls; ++c) {
+      if (before) job.first.set(c + 1);
+      if (d.push(0, &job)) d.answer_bell();
+      if (!before) job.first.set(c + 1);
+      call(c);
+      if (d.pop(0) || d.reclaim(0)) continue;
+      while (job.done.load(acquire) == 0) model_atomics::pause();
+      return d.close(0);
+    }
+    call(calls - 1);
+  }
+  void after() {
+    for (unsigned c = 0; c < calls; ++c) MODEL_CHECK(begun[c] == 1);
+    MODEL_CHECK(d.head() == 0 && !d.visible());
+  }
+};
+MODEL_ADD(deque_again);
+
 // The epoch wraps. With k bits a thief's last step goes wrong if the owner makes 2^k slow operations behind its first look, and
 // not if it makes fewer: two bits stand three of them, one bit breaks at two, and two bits break at four. So each further bit
 // doubles what a thief must sleep through; split_deque.hpp says what that means for the shipped 39.

@@ -29,6 +29,7 @@ const named all[] = {
     CASE(an_overload_ends_each_task_once),
     CASE(a_stream_passes_over_no_child),
     CASE(nested_joins_add_up),
+    CASE(children_of_a_node_run_once),
     CASE(a_fork_that_throws_ends_its_sibling_first),
     CASE(joins_in_one_frame_follow_each_other),
     CASE_WITH_MEMBARRIER(a_fork_under_a_long_leaf_is_found),

@@ -34,6 +34,7 @@ void a_stream_passes_over_no_child();
 
 // fork.cpp
 void nested_joins_add_up();
+void children_of_a_node_run_once();
 void a_fork_that_throws_ends_its_sibling_first();
 void joins_in_one_frame_follow_each_other();
 void a_fork_under_a_long_leaf_is_found();

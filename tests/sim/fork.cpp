@@ -73,6 +73,28 @@ void joins_in_one_frame_follow_each_other() {
   });
 }
 
+void children_of_a_node_run_once() {
+  weir::runtime rt(with_workers(1 + up_to(3)));
+  const std::size_t n = 1 + up_to(20);
+  const bool throws = up_to(3) == 0;
+  std::array<shared<int>, 21> calls{};
+  rt.run([&] {
+    bool caught = false;
+    try {
+      weir::fork_each(n, [&](std::size_t i) {
+        HOLDS(calls[i].fetch_add(1, std::memory_order_relaxed) == 0);
+        if (i % 3 == 0) weir::sim::point();
+        if (throws && i == n / 2) throw std::runtime_error("one child");
+      });
+    } catch (const std::runtime_error&) {
+      caught = true;
+    }
+    HOLDS(caught == throws);
+    for (std::size_t i = 0; i < n; ++i) HOLDS(calls[i].load(std::memory_order_relaxed) == 1 || (throws && i > n / 2));
+    HOLDS(tree(3) == 8);
+  });
+}
+
 void a_fork_under_a_long_leaf_is_found() {
   weir::runtime rt(with_workers(2));
   shared<bool> second{false};

@@ -1,4 +1,5 @@
 // Random fork trees with leaves of random length: the checksum says that each leaf ran once and each value arrived.
+#include <weir/fork_each.hpp>
 #include <weir/fork_join.hpp>
 #include <weir/runtime.hpp>
 
@@ -63,6 +64,33 @@ TEST_P(Forks, GiveTheSerialChecksum) {
     std::atomic<std::uint64_t> leaves{0};
     EXPECT_EQ(rt.run([&] { return walk<false>(s, root, level, &leaves); }), walk<true>(s, root, level, nullptr)) << "root " << root;
     EXPECT_EQ(leaves, leaves_of(s, root, level)) << "root " << root;
+  }
+}
+
+// Nodes of any number of children, from none to many.
+template <bool Serial>
+std::uint64_t bush(std::uint64_t node, int level) {
+  const std::uint64_t h = mix(node);
+  if (level == 0) return h;
+  const std::size_t n = h % 32 == 0 ? 40 : h % 6;
+  std::uint64_t below[40];
+  const auto child = [&below, node, level](std::size_t i) { below[i] = bush<Serial>(node * 41 + i + 1, level - 1); };
+  if constexpr (Serial) {
+    for (std::size_t i = 0; i < n; ++i) child(i);
+  } else {
+    if (h % 64 == 1) burn(std::chrono::nanoseconds(h % 5'000));
+    weir::fork_each(n, child);
+  }
+  std::uint64_t sum = h;
+  for (std::size_t i = 0; i < n; ++i) sum = sum * 3 + below[i];
+  return sum;
+}
+
+TEST_P(Forks, OfAsManyChildrenAsANodeHasGiveTheSerialChecksum) {
+  weir::runtime rt(with_workers(GetParam()));
+  for (std::size_t i = 0; i < rounds(40); ++i) {
+    const std::uint64_t root = i * GetParam();
+    ASSERT_EQ(rt.run([&] { return bush<false>(root, 6); }), bush<true>(root, 6)) << "tree " << i;
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <weir/error.hpp>
 #include <weir/executor.hpp>
+#include <weir/fork_each.hpp>
 #include <weir/fork_join.hpp>
 #include <weir/join_handle.hpp>
 #include <weir/metrics.hpp>

@@ -66,7 +66,7 @@ template <class A, class T>
 class pointer_slot {
  public:
   using value_type = T*;
-  void store(T* v) noexcept { word_.store(v, relaxed); }
+  WEIR_ALWAYS_INLINE void store(T* v) noexcept { word_.store(v, relaxed); }
   T* load() const noexcept { return word_.load(relaxed); }
 
  private:
