@@ -88,6 +88,9 @@ void forks() {
               asm volatile("" ::: "memory");
             }));
     });
+    count("fork_each", many, [] {
+      for (unsigned i = 0; i < many / 8; ++i) weir::fork_each(8, [](std::size_t) { asm volatile("" ::: "memory"); });
+    });
     count("fork_join_tree", (1u << 12) - 1, [] { fork_tree(12); });
   });
 }

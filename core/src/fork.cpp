@@ -12,7 +12,7 @@ namespace {
 
 using joins = join_state<os_atomics>;
 
-constexpr double force_after_ns = 3'000, force_again_ns = 40'000;  // as in worker.cpp
+constexpr double force_after_ns = 3'000, force_again_ns = 40'000;  // as in search.cpp
 constexpr double join_spin_ns = 20'000;     // fork_join/fib: a stolen half ends, or exposes something, within this
 constexpr double unpaid_steal_ns = 500;     // flat/tiny: a steal moves two cache lines and must bring more than that
 constexpr double first_pause_ns = 125;

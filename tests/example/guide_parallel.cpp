@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -20,6 +21,17 @@ void sort(std::vector<int>::iterator first, std::vector<int>::iterator last) {
   weir::fork_join([=] { sort(first, middle); }, [=] { sort(middle, last); });
 }
 
+struct node {
+  long value = 1;
+  std::vector<node> children;
+};
+
+long sum(const node& n) {
+  std::vector<long> below(n.children.size());
+  weir::fork_each(below.size(), [&](std::size_t i) { below[i] = sum(n.children[i]); });
+  return std::accumulate(below.begin(), below.end(), n.value);
+}
+
 int main() {
   weir::runtime rt;
   std::vector<int> v(100'000);
@@ -29,6 +41,9 @@ int main() {
   std::printf("and on this thread, serially, %ld\n", sum(v));
   rt.run([&] { sort(v.begin(), v.end()); });
   std::printf("sorted: %s\n", std::is_sorted(v.begin(), v.end()) ? "yes" : "no");
+
+  const node bush{1, std::vector<node>(10, node{10, std::vector<node>(10)})};
+  std::printf("a bush of %ld\n", rt.run([&] { return sum(bush); }));
 
   // The first error ends the loop; what has begun ends before it is told.
   const weir::status s = weir::parallel_for(rt, 0, 1'000'000, [](int i) {
@@ -54,5 +69,6 @@ int main() {
 // prints:
 // on the workers 4999950000, and on this thread, serially, 4999950000
 // sorted: yes
+// a bush of 201
 // the loop says 4711
 // iterations before the request: 100

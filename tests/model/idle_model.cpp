@@ -1,4 +1,4 @@
-// idle.hpp and parker.hpp together, used as worker.cpp, submit.cpp and fork.cpp use them: publish, search, park, watch.
+// idle.hpp and parker.hpp together, used as search.cpp, submit.cpp and fork.cpp use them: publish, search, park, watch.
 //
 // Jobs meet at a gate: the first sleeps until as many run at the same time as there are workers. So a worker that sleeps
 // while work is visible is a deadlock, which Relacy reports.

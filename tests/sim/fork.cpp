@@ -75,8 +75,8 @@ void joins_in_one_frame_follow_each_other() {
 
 void children_of_a_node_run_once() {
   weir::runtime rt(with_workers(1 + up_to(3)));
-  const std::size_t n = 1 + up_to(20);
-  const bool throws = up_to(3) == 0;
+  const std::size_t n = up_to(21);
+  const bool throws = up_to(3) == 1;
   std::array<shared<int>, 21> calls{};
   rt.run([&] {
     bool caught = false;

@@ -6,6 +6,7 @@
 #include <runtime_tools.hpp>
 #include <stress.hpp>
 
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -79,7 +80,8 @@ std::uint64_t bush(std::uint64_t node, int level) {
     for (std::size_t i = 0; i < n; ++i) child(i);
   } else {
     if (h % 64 == 1) burn(std::chrono::nanoseconds(h % 5'000));
-    weir::fork_each(n, child);
+    if (h % 2 == 0) weir::fork_each(n, child);  // by copy
+    else weir::fork_each(n, std::ref(child));
   }
   std::uint64_t sum = h;
   for (std::size_t i = 0; i < n; ++i) sum = sum * 3 + below[i];

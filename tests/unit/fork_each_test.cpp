@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -136,64 +138,150 @@ TEST(ForkEach, NothingLaterStartsAfterAThrowWhereNobodyTakesAny) {
   rt.run(fact);
 }
 
-TEST(ForkEach, OfTwoExceptionsTheLowestIndexWins) {
+// What is thrown by whom is decided by who has begun: call 0 goes on only when somebody else is in call 1.
+class taken_rest {
+ public:
+  template <class First, class Second>
+  void run(std::size_t n, First first, Second second) {
+    begun_ = false;
+    fork_each(n, [&, this](std::size_t i) {
+      if (i == 0) {
+        EXPECT_TRUE(eventually([this] { return begun_.load(); }));
+        first();
+      } else if (i == 1) {
+        begun_ = true;
+        second();
+      }
+    });
+  }
+
+ private:
+  std::atomic<bool> begun_{false};
+};
+
+TEST(ForkEach, AThrowOfTheCallerWaitsForWhoHasTakenTheRest) {
   weir::runtime rt(with_workers(2));
-  for (const std::size_t n : {2u, 16u, 20u}) {
-    for (int round = 0; round < 50; ++round) {
-      rt.run([&] {
-        std::atomic<bool> later_threw{false};
-        try {
-          fork_each(n, [&](std::size_t i) {
-            if (i == 0) {
-              if (round % 2 == 0) eventually([&] { return later_threw.load(); }, 50ms);
-              throw std::out_of_range("first");
-            }
-            later_threw = true;
-            throw std::invalid_argument("later");
+  for (const std::size_t n : {2u, 3u, 16u, 40u}) {
+    std::atomic<bool> inside{false};
+    const auto calls = [&] {
+      taken_rest().run(
+          n, [] { throw std::out_of_range("first"); },
+          [&] {
+            inside = true;
+            std::this_thread::sleep_for(2ms);
+            inside = false;
           });
-          ADD_FAILURE() << "nothing thrown";
-        } catch (const std::out_of_range&) {
-        } catch (const std::invalid_argument&) {
-          ADD_FAILURE() << "a later exception won";
-        }
-      });
+    };
+    for (int round = 0; round < 5; ++round) {
+      EXPECT_THROW(rt.run(calls), std::out_of_range);
+      EXPECT_FALSE(inside);
     }
   }
 }
 
-TEST(ForkEach, ACallableWithAStateIsUsedInPlace) {
-  struct counter {
-    std::size_t sum = 0;
-    void operator()(std::size_t i) { sum += i; }
-  };
+TEST(ForkEach, AThrowOfWhoHasTakenTheRestIsRethrown) {
+  weir::runtime rt(with_workers(2));
+  for (const std::size_t n : {2u, 3u, 16u, 40u})
+    for (int round = 0; round < 5; ++round)
+      EXPECT_THROW(rt.run([n] {
+        taken_rest().run(
+            n, [] {}, [] { throw std::invalid_argument("second"); });
+      }),
+                   std::invalid_argument);
+}
+
+TEST(ForkEach, OfTwoExceptionsTheLowestIndexWins) {
+  weir::runtime rt(with_workers(2));
+  for (const std::size_t n : {2u, 3u, 16u, 40u})
+    for (int round = 0; round < 5; ++round)
+      EXPECT_THROW(rt.run([n] {
+        taken_rest().run(
+            n, [] { throw std::out_of_range("first"); }, [] { throw std::invalid_argument("second"); });
+      }),
+                   std::out_of_range);
+}
+
+// ---- whose callable
+
+TEST(ForkEach, WhatCannotBeCopiedIsCalledInPlace) {
   struct owner {
     std::unique_ptr<std::atomic<std::size_t>> sum = std::make_unique<std::atomic<std::size_t>>(0);
     void operator()(std::size_t i) const { *sum += i; }
   };
+  struct counter {
+    std::atomic<std::size_t> sum{0};  // trivially copyable, says gcc, and without a copy constructor
+    void operator()(std::size_t i) { sum += i; }
+    void operator()(std::size_t) const { ADD_FAILURE() << "the const one"; }
+  };
   everywhere([] {
-    owner o;  // cannot be copied
-    fork_each(100, o);
-    EXPECT_EQ(*o.sum, 4950u);
+    for (const std::size_t n : {16u, 100u}) {
+      owner o;
+      fork_each(n, o);
+      EXPECT_EQ(*o.sum, n * (n - 1) / 2);
+      counter c;
+      fork_each(n, std::ref(c));
+      EXPECT_EQ(c.sum, n * (n - 1) / 2);
+      c.sum = 0;
+      fork_each(n, c);
+      EXPECT_EQ(c.sum, n * (n - 1) / 2);
+    }
   });
+}
+
+TEST(ForkEach, ALargeOneIsCalledInPlaceByThieves) {
+  struct large {
+    std::array<std::size_t, 16> weight{};
+    std::atomic<std::size_t>* sum;
+    const void* self;
+    void operator()(std::size_t i) const {
+      EXPECT_EQ(this, self);
+      burn(1us);
+      *sum += weight[i % 16];
+    }
+  };
+  everywhere([] {
+    std::atomic<std::size_t> sum{0};
+    large f;
+    f.weight.fill(3);
+    f.sum = &sum;
+    f.self = &f;
+    fork_each(64, f);
+    EXPECT_EQ(sum, 3u * 64);
+  });
+}
+
+std::atomic<std::size_t> plain_calls;
+void plain(std::size_t i) { plain_calls += i; }
+
+TEST(ForkEach, AnythingThatIsCalledWithAnIndexWillDo) {
+  everywhere([] {
+    plain_calls = 0;
+    fork_each(20, plain);
+    fork_each(20, &plain);
+    EXPECT_EQ(plain_calls, 380u);
+    const auto constant = [](std::size_t i) { plain_calls += i; };
+    fork_each(20, constant);
+    fork_each(20, [](auto&& i) { plain_calls += i++; });  // the index is its own
+    EXPECT_EQ(plain_calls, 760u);
+    fork_each(20, std::function<void(std::size_t)>(plain));
+    EXPECT_EQ(plain_calls, 950u);
+  });
+}
+
+TEST(ForkEach, AStateIsKeptWhereOneCallsAll) {
   const auto alone = [] {
-    counter c;
-    fork_each(10, c);
-    EXPECT_EQ(c.sum, 45u);
-    fork_each(100, c);
-    EXPECT_EQ(c.sum, 45u + 4950u);
+    for (const std::size_t n : {10u, 100u}) {
+      std::size_t last = 0;
+      fork_each(n, [&last, sum = std::size_t{0}](std::size_t i) mutable { last = sum += i; });
+      EXPECT_EQ(last, n * (n - 1) / 2);
+    }
   };
   alone();
   weir::runtime rt(with_workers(1));
   rt.run(alone);
 }
 
-TEST(ForkEach, WhatItReturnsIsDropped) {
-  everywhere([] {
-    std::atomic<int> n{0};
-    fork_each(20, [&n](std::size_t) { return ++n; });
-    EXPECT_EQ(n, 20);
-  });
-}
+// ---- cost and depth
 
 TEST(ForkEach, AllocatesNothing) {
   const auto fact = [] {
@@ -211,19 +299,43 @@ TEST(ForkEach, AllocatesNothing) {
 }
 
 // A tree that is deeper than the deque holds jobs: from there on the calls run inline.
-std::size_t spine(std::size_t depth) {
-  if (depth == 0) return 0;
-  std::size_t below[2];
-  fork_each(2, [&below, depth](std::size_t i) { below[i] = i == 0 ? spine(depth - 1) : 1; });
-  return below[0] + below[1];
+std::size_t spine(std::size_t depth, std::size_t children) {
+  if (depth == 0) throw std::out_of_range("bottom");
+  std::size_t sum = 0;
+  try {
+    fork_each(children, [&sum, depth, children](std::size_t i) {
+      if (i == 0) sum = 1 + spine(depth - 1, children);
+    });
+  } catch (const std::out_of_range&) {
+    if (depth != 1) throw;
+  }
+  return sum;
 }
 
 TEST(ForkEach, DeeperThanTheDequeIsFine) {
   weir::options o = with_workers(2);
   o.stack_size = std::size_t{256} << 20;
   weir::runtime rt(o);
-  for (const std::size_t depth : {std::size_t{4095}, std::size_t{4096}, sanitized ? std::size_t{5000} : std::size_t{12'000}})
-    for (int round = 0; round < 3; ++round) EXPECT_EQ(rt.run([=] { return spine(depth); }), depth);
+  for (const std::size_t depth :
+       {std::size_t{4095}, std::size_t{4096}, sanitized ? std::size_t{5000} : std::size_t{12'000}})
+    for (const std::size_t children : {2u, 3u})
+      for (int round = 0; round < 3; ++round) EXPECT_EQ(rt.run([=] { return spine(depth, children); }), depth - 1);
+}
+
+TEST(ForkEach, AnExceptionBeyondTheDequesDepthUnwinds) {
+  weir::options o = with_workers(2);
+  o.stack_size = std::size_t{256} << 20;
+  weir::runtime rt(o);
+  std::function<void(std::size_t)> down = [&](std::size_t depth) {
+    if (depth == 0) throw std::out_of_range("bottom");
+    fork_each(3, [&](std::size_t i) {
+      if (i == 0) down(depth - 1);
+    });
+  };
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_THROW(rt.run([&] { down(5000); }), std::out_of_range);
+    EXPECT_EQ(rt.run([] { return spine(10, 2); }), 9u) << "the deque is whole";
+  }
 }
 
 }  // namespace
