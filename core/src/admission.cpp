@@ -272,7 +272,10 @@ void core::put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcep
   if (q.enqueue(to, j)) return;
   if (j.counted()) started_elsewhere.add();
   const bool counts_itself = is_ticket(j) || is_turn(j) || is_resumption(j);
-  j.ops().drop(j, errc::failed);
+  {
+    const as_task_of end(*this);
+    j.ops().drop(j, errc::failed);
+  }
   if (!counts_itself) ended_elsewhere[outcome_of(errc::failed)].add();
   tell_blocked();
   tell_if_asked();
@@ -305,10 +308,8 @@ bool core::drop_oldest(lease& from, lane l) noexcept {
       const bool counts_itself = is_ticket(j);
       if (j.counted()) started_elsewhere.add();
       {
-        // What the callable does when it is destroyed it does as a task of this runtime: it waits for no rest, and ends no runtime.
-        const caller_run before = std::exchange(this_caller, {this, nullptr});
+        const as_task_of end(*this);
         j.ops().drop(j, errc::dropped);
-        this_caller = before;
       }
       if (!counts_itself) ended_elsewhere[outcome_of(errc::dropped)].add();
       found = true;
@@ -373,6 +374,7 @@ outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
   if (answer == line::served) {
     if (!l.credits.grant(1, 1)) {
       credits.give_back(1);
+      tell_blocked();  // the runtime may have been started again meanwhile
       return outcome_of(errc::stopped);
     }
     if (line_.empty()) {
@@ -425,7 +427,6 @@ bool is_sweep_marker(const job& j) noexcept { return &j.ops() == &marker_ops; }
 // by one, up to a marker; the live jobs keep their order among each other. What a worker takes meanwhile may overtake
 // the one job that is in hand. Amortised O(1) a cancelled task.
 void core::sweep(lease& l) noexcept {
-  acquire_ref();  // what is let go of may be the last to hold the runtime
   for (std::size_t i = 0; i < lane_count; ++i) {
     inject_queue& q = lanes[i];
     inject_queue::producer* p = i == static_cast<std::size_t>(lane::normal) ? &l.producer : l.side[i].get();
@@ -440,7 +441,6 @@ void core::sweep(lease& l) noexcept {
   published(lane::normal);
   attention_.mark(attention::side_lanes);
   look_late();  // what was in hand may have been all that a shutdown missed
-  release_ref();
 }
 
 void core::room_made(bool in_bulk) noexcept {

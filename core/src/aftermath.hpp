@@ -7,7 +7,8 @@
 //   late_    something was queued while somebody led, after he had begun to look
 //   and the phase, and who leads: doors.hpp, leader.hpp
 //
-// Invariant: only who leads lets go of anything, and whoever came late is seen by the leader's last look, or leads himself.
+// Invariant: only who leads lets go of anything, and whoever came late is seen by the leader's last look, or leads himself; where a
+// restart leads, and succeeds, the workers of the next life let go of it: the marks that tell them are never taken down unseen.
 //
 // Edges
 //   [late]  came_late's light or full fence, between the enqueue and the look at the phase ↔ let_go's heavy fence, between the

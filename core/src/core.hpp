@@ -366,6 +366,19 @@ struct caller_run {
   caller_seat* seat = nullptr;  // null: no task, but the end of one that was dropped
 };
 extern constinit thread_local caller_run this_caller __attribute__((tls_model("initial-exec")));
+// What a callable does when it is destroyed unrun it does as a task of its runtime: it waits for no rest, and ends no runtime.
+class as_task_of {
+ public:
+  explicit as_task_of(core& c) noexcept : before_(this_caller) {
+    if (!c.on_own_thread()) this_caller = {&c, nullptr};
+  }
+  ~as_task_of() { this_caller = before_; }
+  as_task_of(const as_task_of&) = delete;
+  as_task_of& operator=(const as_task_of&) = delete;
+
+ private:
+  const caller_run before_;
+};
 bool is_sweep_marker(const job& j) noexcept;  // admission.cpp
 // Cancelled or expired before it comes in; else ok.
 inline outcome refusal_of(const task_options& o) noexcept {

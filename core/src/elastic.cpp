@@ -81,7 +81,8 @@ std::int64_t core::look_at_backlog() noexcept {
     evidence_.forget();
     return look_every_ns;
   }
-  if (!evidence_.look(waiting(), started_by_workers())) return look_every_ns;
+  const std::uint64_t began = started_by_workers();  // first: what begins between the two looks is not taken for waiting
+  if (!evidence_.look(waiting(), began)) return look_every_ns;
   switch (call_surplus()) {
     case coming::enough: evidence_.forget(); return forever;  // until look_again()
     case coming::failed: return try_again_ns;

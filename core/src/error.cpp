@@ -102,6 +102,12 @@ void throw_invalid_argument(const char* what) {
 #endif
 }
 
+void returned_in_child() noexcept {
+  std::fputs("weir: a task that forked the process has returned in the child; a child that was forked in a task ends by exec or _exit\n",
+             stderr);
+  std::abort();
+}
+
 void bad_result_access() noexcept {
   std::fputs("weir: error() of a result that holds a value\n", stderr);
   std::abort();

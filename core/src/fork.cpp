@@ -2,6 +2,8 @@
 //
 // Edges: of the end of a stolen job and the sleep of who waits for it, in join_state.hpp; of the bell, in split_deque.hpp.
 #include "join_state.hpp"
+#include "system.hpp"
+#include "throw.hpp"
 #include "worker.hpp"
 
 namespace weir {
@@ -31,8 +33,9 @@ struct borrowed_task : running_entry, borrowed_run {
 
 bool fork_slow(worker_base& base, fork_deque::index h, fork_job&) noexcept {
   worker& w = static_cast<worker&>(base);
-  if (w.forks.full(h)) {  // it lies in the slack slot, which is never public
-    if (!w.forks.pop(h)) w.forks.reclaim(h);
+  if (w.forks.full(h)) {  // it lies in the slack slot, which is never public: no need to hear what pop says of it, and a force
+    static_cast<void>(w.forks.pop(h));  // that is under way goes on. Whoever has rung gets an answer from here, too.
+    if (w.forks.rung()) w.answer_bell();
     return false;
   }
   w.answer_bell();
@@ -57,6 +60,7 @@ bool join_slow(worker_base& base, fork_deque::index h, fork_job& j) noexcept {
 }
 
 void fork_finish(fork_job& j, bool threw) noexcept {
+  if (this_worker == nullptr) [[unlikely]] returned_in_child();
   worker& w = *worker::current();
   if (running_nodes::entry* const top = w.running.top(); top != nullptr && entry_of(*top).stolen == &j) {
     static_cast<borrowed_task&>(entry_of(*top)).give_back();  // from here on its task may end
@@ -88,9 +92,7 @@ running_entry worker::task_of(const fork_job& j, worker& v) noexcept {
   return found;
 }
 
-void worker::run_fork(fork_job& j, worker& victim) noexcept {
-  const auto run = reinterpret_cast<fork_job::run_fn>(j.word.load(relaxed));
-  joins::begin(j.word, index, forks.head());
+void worker::run_fork(fork_job& j, fork_job::run_fn run, worker& victim) noexcept {
   if (victim.running.top() == nullptr) return run(j);
   const running_entry of = task_of(j, victim);
   if (of.node == nullptr && of.run == nullptr) return run(j);
@@ -110,15 +112,17 @@ bool worker::steal_forks_of(worker& v, fork_deque::index lowest, bool force_now,
     if (o == steal_outcome::stolen) forced.add();
   }
   if (o != steal_outcome::stolen) return false;
+  const auto run = reinterpret_cast<fork_job::run_fn>(j->word.load(relaxed));
+  joins::begin(j->word, index, forks.head());  // at once: until then its owner does not know whom to help, or to wait for
   steals.add();
   if (v.forks.public_empty()) v.forks.ring();  // there may be more where this came from
   if (!searching) {
-    run_fork(*j, v);
+    run_fork(*j, run, v);
     return true;
   }
   leave_search();
   const std::uint64_t t0 = ticks();
-  run_fork(*j, v);
+  run_fork(*j, run, v);
   const std::uint64_t t1 = ticks();
   // Crumbs: a steal costs its victim more than a job this small is worth. Pause longer each time.
   if (t1 - t0 >= ticks_of(unpaid_steal_ns)) {
@@ -164,6 +168,8 @@ void worker::join_stolen(fork_deque::index h, fork_job& j) noexcept {
         force_at = ticks();
         continue;
       }
+    } else if (now >= spin_end) {
+      thread_yield();  // the thief has lost its processor between two instructions
     }
     cpu_relax();
   }

@@ -4,7 +4,10 @@
 //   [recall] ↔ credits.hpp: the heavy side.
 #include "futex.hpp"
 
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
@@ -34,7 +37,16 @@ namespace {
 bool register_membarrier() noexcept {
   const char* e = std::getenv("WEIR_MEMBARRIER");
   if (e != nullptr && e[0] == '0') return false;
-  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
+         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+// It was granted before, and the light sides rely on it: a sandbox that comes later must leave it. Or the kernel is short of memory.
+WEIR_COLD void membarrier_failed() noexcept {
+  if (errno == ENOMEM) return static_cast<void>(usleep(100));
+  std::fprintf(stderr, "weir: membarrier(2) does not work any more: %s. A filter of system calls that is installed after the "
+                       "first runtime must allow it; with WEIR_MEMBARRIER=0 in the environment it is never used\n", std::strerror(errno));
+  std::abort();
 }
 }  // namespace
 
@@ -46,7 +58,8 @@ bool asymmetric_fences() noexcept {
 }
 
 void heavy_fence() noexcept {
-  if (asymmetric_fences()) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+  if (asymmetric_fences())
+    while (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) membarrier_failed();
   std_atomics::fence_seq_cst();  // [hint] [trap] [recall]: the heavy side, and the whole of it without membarrier
 }
 

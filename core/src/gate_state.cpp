@@ -161,10 +161,8 @@ bool gate_state::drop_oldest() noexcept {
   });
   if (oldest == nullptr) return false;
   job j = job_of(*oldest);
-  // What the callable does when it is destroyed it does as a task of this runtime: it waits for no rest, and ends no runtime.
-  const caller_run before = std::exchange(this_caller, {&owner, nullptr});
+  const as_task_of end(owner);
   end_unstarted(j, errc::dropped);
-  this_caller = before;
   return true;
 }
 

@@ -31,6 +31,8 @@
 //   [claim]   claim_one's fetch_and on parked_ ↔ prepare's fetch_or: whoever finds the bit clear came before the parker, whose
 //             fetch_or, with the fence behind it, acquires what was done before the claim. That is why stopping, resuming and
 //             mail for one worker need no fence. And one wake-up goes to one thread.
+//   [slot]    prepare's fetch_or → claim_one's fetch_and: whoever claims a worker by its number finds it in the table of slots, though
+//             nobody else has told him of it.
 //
 // Liveness: a publisher that wakes nobody saw a searcher, or no parked worker. The searcher's own re-check comes after
 // it left searching_ [dekker], so it sees the job or another thread has taken it; a worker that is neither searching
@@ -99,7 +101,7 @@ class idle_state {
   /// search before it was counted, since it waits for the token that comes after.
   bool claim_one(unsigned id) noexcept {
     const std::uint64_t bit = std::uint64_t{1} << (id % 64);
-    if ((parked_[id / 64].fetch_and(~bit, release) & bit) == 0) return false;  // [claim] → prepare
+    if ((parked_[id / 64].fetch_and(~bit, acq_rel) & bit) == 0) return false;  // [claim] → prepare  [slot] ← prepare
     searching_.fetch_add(1, relaxed);                                          // [dekker]
     return true;
   }
@@ -137,9 +139,9 @@ class idle_state {
     const std::uint64_t bit = std::uint64_t{1} << (id % 64);
     if (nap) napping_[id / 64].fetch_or(bit, relaxed);
     else if ((napping_[id / 64].load(relaxed) & bit) != 0) napping_[id / 64].fetch_and(~bit, relaxed);
-    parked_[id / 64].fetch_or(bit, relaxed);  // [dekker] [claim]
+    parked_[id / 64].fetch_or(bit, release);  // [dekker] [claim]  [slot] → claim_one
     searching_.fetch_sub(1, release);         // [dekker] ↔ should_wake
-    A::fence_seq_cst();  // [claim] ← claim_one  [hint] a relax_hint() that overwrites our store sees our bit
+    A::fence_seq_cst();  // [claim] ← claim_one  [hint] ↔ relax_hint, which lowers ours only if it sees our bit
     hint_.store(floor_ | 1, relaxed);
     call();
     A::heavy_fence();  // [hint] ↔ publish  [dekker]; and of the fork deque's bell ↔ push
@@ -158,7 +160,10 @@ class idle_state {
       if ((seen & watched_hint) != 0 && !watched()) raise_hint();
       return false;
     }
-    const bool was_watched = (hint_.exchange(floor_, acquire) & watched_hint) != 0;  // [hint] ← prepare: whose hint this overwrites, his bit it sees
+    const bool was_watched = (hint_.exchange(floor_, relaxed) & watched_hint) != 0;
+    // Either his bit is seen, or his hint comes after this one. It is not enough to acquire the hint that is overwritten: it may be
+    // another's, who has seen less.
+    A::fence_seq_cst();  // [hint] ↔ prepare
     // Who left work to a watch, whosever, has not noted a backlog: the caller will see it.
     if (was_watched && (floor_ & busy_hint) != 0) A::heavy_fence();  // [hint] ↔ publish
     return any_parked() && raise_hint();

@@ -48,7 +48,7 @@ void core::run_entry(entry_job& e) {
 entry_job* core::take_entry() noexcept {
   bool others = false;
   entry_job* const oldest = entries_.take(others);
-  if (others) published(lane::normal);
+  if (others && idle.published() != 0) wake_or_note();  // never left to a watcher, as in run_entry()
   return oldest;
 }
 
@@ -74,11 +74,11 @@ bool core::quiescent() const noexcept {
 void core::check_quiescent() noexcept {
   if (!rest_.tell([this] { return quiescent(); })) return;
   if (crew_.orphaned()) {
+    time.stop(false);  // first: from here on no thread joins those that are told to leave
+    side.stop(false);
     attention_.raise_and_publish(attention::stop);  // the last of them must see that it is an orphan's
     wake_all();
     for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->bed.unpark();  // who is off duty is not among the idle
-    time.stop(false);
-    side.stop(false);
   }
 }
 
@@ -126,13 +126,24 @@ void core::begin_close(bool keep_timers) noexcept {
   if (first && !keep_timers) time.take_tickets(&node_drop_waiting);
 }
 
+// All that run inside of each other are told. By copies, for callbacks are foreign code: one of them may wait for what the owner of the
+// list holds, and he waits for who inspects it.
+static void tell_to_stop(running_nodes& list) noexcept {
+  std::optional<std::stop_source> found[16];
+  std::size_t n;
+  do {
+    n = 0;
+    list.inspect([&](const running_nodes::entry& e) {
+      if (n != std::size(found) && e.node != nullptr && node_stop_source(*e.node, found[n])) ++n;
+    });
+    for (std::size_t i = 0; i < n; ++i) found[i]->request_stop();
+  } while (n == std::size(found));
+}
+
 void core::request_stop() noexcept {
   end_source().request_stop();
-  const auto tell = [](const running_nodes::entry& e) {
-    if (e.node != nullptr) node_cancel(*e.node);
-  };
-  for (unsigned i = 0, e = slot_count(); i < e; ++i) slot(i)->running.inspect(tell);
-  side.each_running([&](side_thread& s) { s.running.inspect(tell); });
+  for (unsigned i = 0, e = slot_count(); i < e; ++i) tell_to_stop(slot(i)->running);
+  side.each_running([](side_thread& s) { tell_to_stop(s.running); });
 }
 
 // Takes every unstarted job out of every queue: to the sink, or completed with `stopped`. Runs while workers are halted.
@@ -147,16 +158,22 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
     const bool ticket = is_ticket(j);
     if (j.counted()) started_elsewhere.add();
     if (sink == nullptr || !*sink || thrown) {
+      const as_task_of end(*this);
       j.ops().drop(j, errc::stopped);
     } else {
       task_fn f;
       bool out = false;
-      WEIR_TRY { out = j.ops().extract(j, f); }
+      WEIR_TRY {
+        const as_task_of end(*this);
+        out = j.ops().extract(j, f);
+      }
       WEIR_CATCH_ALL { thrown = std::current_exception(); }
       if (out && !thrown) {
         WEIR_TRY { (*sink)(std::move(f)); }
         WEIR_CATCH_ALL { thrown = std::current_exception(); }
       }
+      const as_task_of end(*this);
+      f = task_fn();  // what the sink has left there
     }
     if (!ticket) ended_elsewhere[outcome_of(errc::stopped)].add();  // tickets count themselves
   };
@@ -278,8 +295,12 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
       life.lock();
       if (restarts_ > last_life || stopped()) return last_report_;
       if (!shutdown_.led()) continue;  // the leader was restart(), or has given up: what is left is this caller's
+      if (rest) {  // the leader joins threads, and nothing else is left to do: then the report is complete, and a restart may come
+        shutdown_.wait(life, forever);
+        continue;
+      }
       life.unlock();
-      return make_report(rest);
+      return make_report(false);
     }
     shutdown_.wait(life, until_ns(until));
   }
@@ -377,6 +398,7 @@ void core::hand_off() noexcept {
   side.detach();
   rest_.enlist();  // for good: the last one to end something shall tell
   resume();
+  tell_if_asked();  // where nothing will end any more: an observer's callback ends no task
 }
 
 // All threads have ended, and nobody leads.
@@ -408,6 +430,7 @@ void core::release_ref() noexcept {
 
 void core::die() noexcept {
   unusual_.store(unusual_.load(relaxed) | is_dead, relaxed);
+  attention_.raise(attention::stop);  // for a worker that comes back from the task in which the process was forked
   for (auto& l : leases_) l->credits.shut_in_child();
   pages.die();
 }

@@ -64,6 +64,8 @@ inline retry_terms* terms_of(const task_node& n) noexcept { return terms_in(look
 // task_node.cpp
 node_conditions& node_conditions_of(task_node& n);  // throws std::bad_alloc
 void node_tell_to_stop(task_node& n) noexcept;
+// What a task that runs is told to stop by, if it was not told yet. The copy may be used when the task has gone.
+bool node_stop_source(task_node& n, std::optional<std::stop_source>& out) noexcept;
 
 inline void node_set_entry(task_node& n, std::uint64_t tick, std::uint8_t kind) noexcept {
   const std::uint32_t flags = n.state.load(relaxed);

@@ -3,7 +3,7 @@
 // State    top_          innermost entry; entries lie on the stacks of the runs
 //          inspectors_   threads that look at the list
 // Invariant   the owner goes on from leave() only when nobody can look at the entry any more: its node, and what the node
-//             refers to, may go away then.
+//             refers to, may go away then. So whoever inspects runs no foreign code, and waits for nothing that the owner may hold.
 // Edges
 //   [inspect]  leave's store, fence, look at inspectors_ ↔ inspect's count, fence, look at top_: either the owner sees the
 //              inspector and waits for him, or he does not see the entry. enter's store → inspect's load: the entry's

@@ -232,13 +232,16 @@ bool worker::sleep(bool nap, bool late) noexcept {
   }
   std::int64_t ns = nap ? nap_ns : watch ? watch_ns_ : longest_sleep();
   parks.add();
-  if (owner.opts.obs != nullptr) owner.opts.obs->on_park(static_cast<int>(index));
+  if (owner.opts.obs != nullptr) {
+    owner.opts.obs->on_park(static_cast<int>(index));
+    if (bed.roused()) bed.unpark();  // a join in there may have taken the token of who has claimed this worker meanwhile
+  }
   const std::uint64_t t0 = ticks();
   if (watch) {
     // As long as the one that is watched goes on, sleep on: a watcher that searched would only take its work away.
     std::uint64_t before = owner.started_by_workers();
     bool told;
-    while (!(told = bed.park(ns)) && !nap && drain_goes_on()) {
+    while (!(told = bed.park(ns)) && !nap && drain_goes_on() && longest_sleep() != 1) {
       const std::uint64_t now = owner.started_by_workers();
       const std::uint64_t began = now > before ? now - before : 0;
       const bool stream = began * stream_task_ns >= static_cast<std::uint64_t>(ns);

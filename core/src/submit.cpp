@@ -71,13 +71,19 @@ WEIR_NOINLINE outcome admit_from_outside(core& c, const task_options* o, patienc
   WEIR_CATCH_ALL { return outcome_of(errc::failed); }
   a.place = l;
   a.tag = 1;
-  if (c.stale_tickets.load(relaxed) > static_cast<std::int64_t>(c.credits.capacity())) [[unlikely]] c.sweep(*l);
+  const bool sweeps = c.stale_tickets.load(relaxed) > static_cast<std::int64_t>(c.credits.capacity());
+  if (sweeps) [[unlikely]] {
+    c.acquire_ref();  // what is let go of may be the last to hold the runtime
+    c.sweep(*l);
+  }
   const outcome said = n == 1 && l->credits.try_use() ? outcome_ok : admit_slowly(c, *l, o, p, a, n);
   // What is bound waits for its worker and not for the queue; what has no tag has not come from outside, or runs here and now.
-  if (c.overload.on() && a.tag != 0 && a.target < 0 && a.prio != lane::high) [[unlikely]] {
+  // Who was refused may be the last to know of the runtime: what made room for him may have taken it along.
+  if (said == outcome_ok && c.overload.on() && a.tag != 0 && a.target < 0 && a.prio != lane::high) [[unlikely]] {
     a.tag = 3;
     a.target = with_time;
   }
+  if (sweeps) [[unlikely]] c.release_ref();
   return said;
 }
 }  // namespace

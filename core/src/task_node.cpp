@@ -25,7 +25,15 @@ bool is_done(const task_node& n) noexcept { return states::is_done(n.state); }
 
 template <class T>
 T* make(core& c) {
-  return ::new (allocate(c, sizeof(T), alignof(T))) T;
+  struct block {
+    void* p;
+    ~block() {
+      if (p != nullptr) deallocate(p, sizeof(T), alignof(T));
+    }
+  } b{allocate(c, sizeof(T), alignof(T))};
+  T* const t = ::new (b.p) T;  // may throw
+  b.p = nullptr;
+  return t;
 }
 template <class T>
 void unmake(T* t) noexcept {
@@ -166,7 +174,10 @@ outcome run_claimed(task_node& n) noexcept {
 // The end of a claimed task that does not run.
 void fail_claimed(task_node& n, errc e) noexcept {
   if ((n.state.load(relaxed) & observed) != 0) [[unlikely]] observe_discard(n, e);
-  n.ops->fail(n, e);
+  {
+    const as_task_of end(*node_owner(n));
+    n.ops->fail(n, e);
+  }
   finish(n);
 }
 
@@ -293,6 +304,17 @@ const char* node_name(const task_node& n) noexcept {
 void node_tell_to_stop(task_node& n) noexcept {
   WEIR_TRY { source_of(n).request_stop(); }
   WEIR_CATCH_ALL {}  // no memory for a stop source: the task cannot be told
+}
+
+bool node_stop_source(task_node& n, std::optional<std::stop_source>& out) noexcept {
+  if (node_owner(n)->dead() || is_done(n)) return false;
+  WEIR_TRY {
+    const std::stop_source& s = source_of(n);
+    if (s.stop_requested()) return false;
+    out = s;
+    return true;
+  }
+  WEIR_CATCH_ALL { return false; }  // no memory for a stop source: the task cannot be told
 }
 
 const job_ops ticket_ops{&run_ticket, &drop_ticket, &extract_ticket};

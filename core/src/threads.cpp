@@ -118,6 +118,7 @@ void core::end_threads() noexcept {
 // A worker has slept in a wait for a while: a spare may take what it would have taken. The spare counts as parked, so a
 // publisher wakes it when there is work, and if there is some now it is woken at once. Null: no spare to be had.
 worker* core::vacate() noexcept {
+  if (dead()) returned_in_child();  // what it waits for is with a thread of the parent
   worker* s = nullptr;
   {
     const std::lock_guard lock(spare_mutex_);
@@ -253,9 +254,10 @@ status core::start_again() noexcept {
   evidence_.forget();
   stale_tickets.store(0, relaxed);
   overload.reset();
-  // Two bits are of those who wait, not of the shutdown: who was shut out may still stand in the line, and who saw it at rest may
-  // not have left yet.
-  attention_.lower(~(attention::blocked | attention::quiesce));
+  // The other bits are of those who wait, and of things that lie somewhere: who was shut out may still stand in the line, who saw it
+  // at rest may not have left yet, and what a caller of the former life puts back late, the new workers let go of. A bit that is
+  // up for nothing is taken down by who looks.
+  attention_.lower(attention::stop | attention::paused | attention::halted | attention::leftovers);
   WEIR_TRY {
     std::stop_source fresh;  // who cancels a coroutine may look at it
     const std::lock_guard lock(end_mutex_);

@@ -2,6 +2,7 @@
 #include "worker.hpp"
 
 #include "system.hpp"
+#include "throw.hpp"
 
 namespace weir {
 inline namespace v0 {
@@ -65,7 +66,10 @@ void worker::main(int cpu) noexcept {
 void worker::loop() noexcept {
   for (;;) {
     const std::uint32_t bits = owner.attention_bits();
-    if ((bits & attention::stop) != 0) [[unlikely]] return;
+    if ((bits & attention::stop) != 0) [[unlikely]] {
+      if (owner.dead()) returned_in_child();
+      return;
+    }
     if (on_duty.now() != on_duty.on) [[unlikely]] {
       drains.store(false, relaxed);
       hand_claimed_back();

@@ -80,6 +80,7 @@ class worker final : public worker_base, public runner {
   const bool spare;
   sleeper<os_atomics> bed;
   run_queue<os_atomics> claimed;
+  mailbox<os_atomics, job> mail;  // ahead of the producers: making it may fail, and theirs would be used again
   inject_queue::producer local_producer;
   std::unique_ptr<inject_queue::producer> lane_producers[lane_count];
   inject_queue::consumer normal_consumer, local_consumer;
@@ -102,8 +103,6 @@ class worker final : public worker_base, public runner {
   alignas(cache_line) counter started, started_outside, submitted, ended[outcome_count];
   counter rejected, steals, parks, wakes, forced;
   follower<os_atomics> follows;  // who waits for a job that this worker stole
-
-  mailbox<os_atomics, job> mail;
 
  private:
   friend class diagnosis;
@@ -132,7 +131,7 @@ class worker final : public worker_base, public runner {
   bool somebody_answered() const noexcept;
   void came_too_late() noexcept { unpaid_ = std::min(unpaid_ + 1, most_unpaid); }
   bool drain_goes_on() const noexcept;
-  void run_fork(fork_job& j, worker& victim) noexcept;
+  void run_fork(fork_job& j, fork_job::run_fn run, worker& victim) noexcept;
   static running_entry task_of(const fork_job& j, worker& v) noexcept;
   bool steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, const fork_job* awaited) noexcept;
   void sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept;

@@ -9,6 +9,8 @@
 
 #include <weir/detail/split_deque.hpp>
 
+#include <utility>
+
 using namespace weir::detail;
 
 namespace {
@@ -55,6 +57,8 @@ struct idlers : model::test<Self, Workers + Others> {
   sleeper<A> bed[Workers];
   one_queue queues[2];  // one a publisher
   A::atomic<unsigned> stop{0}, ended{0};
+  model::plain<unsigned> slot[Workers];
+  bool made[Workers]{};  // each worker's own
 
   Self& self() { return static_cast<Self&>(*this); }
 
@@ -63,18 +67,28 @@ struct idlers : model::test<Self, Workers + Others> {
     queues[from].enqueue();
     if (const std::uint32_t h = idle.published(); h != 0 && h != idle_state<A>::watched_hint && idle.should_wake()) wake_one();
   }
+  // Whoever claims a worker knows nothing else of him: his place in the table of slots must be there.
+  void rouse(unsigned i) {
+    MODEL_CHECK(slot[i].get() == 1);
+    bed[i].rouse();
+  }
   bool wake_one(bool for_forks = false) {
     const int i = idle.claim(for_forks);
-    if (i >= 0) bed[i].rouse();
+    if (i >= 0) rouse(static_cast<unsigned>(i));
     return i >= 0;
   }
   void stop_all() {
     stop.store(1, relaxed);
     for (unsigned i = 0; i < Workers; ++i)
-      if (idle.claim_one(i)) bed[i].rouse();
+      if (idle.claim_one(i)) rouse(i);
   }
   bool queues_empty() const { return queues[0].empty() && queues[1].empty(); }
   // ---- as worker does it ----
+  template <class... Call>
+  void prepare(unsigned me, bool nap, Call&&... call) {
+    if (!std::exchange(made[me], true)) slot[me].set(1);
+    idle.prepare(me, nap, call...);
+  }
   bool has_work(unsigned) { return stop.load(relaxed) != 0 || !queues_empty(); }
   bool find(unsigned) { return queues[0].take() || queues[1].take(); }
   void rise(unsigned me) {
@@ -89,14 +103,14 @@ struct idlers : model::test<Self, Workers + Others> {
     if (idle.relax_hint() && model::keeps("relax: look again") && self().has_work(me)) wake_one();
   }
   void sleep(unsigned me) {
-    idle.prepare(me, false);
+    prepare(me, false);
     if (model::keeps("park: re-check") && self().has_work(me)) return get_up(me);
     bed[me].park();
     get_up(me);
   }
   // The same where somebody may take jobs in batches, which are not stuck when they were claimed a moment ago.
   void sleep_or_watch(unsigned me) {
-    idle.prepare(me, false);
+    prepare(me, false);
     if (has_work(me)) return get_up(me);
     bool watch = self().drains();
     if (watch) {
@@ -204,7 +218,7 @@ struct idle_relax : idlers<idle_relax, 2, 1> {
   static constexpr model::effort work{.preemptions = 2, .bounded = 150'000, .random = 60'000};
   void before() {
     idle.enter_search();
-    idle.prepare(0, false);
+    prepare(0, false);
     idle.cancel(0);
   }
   void thread(unsigned i) {
@@ -217,6 +231,28 @@ struct idle_relax : idlers<idle_relax, 2, 1> {
   }
 };
 MODEL_ADD(idle_relax);
+
+// Two of them, and the job comes from elsewhere: the hint that the second one overwrites may be the first one's, who has raised it for the
+// sleeper, and knows less.
+struct idle_relax_two : idlers<idle_relax_two, 3, 1> {
+  static constexpr const char* fact = "a hint that two workers take back while another parks is up again when that one sleeps";
+  static constexpr const char* steps = "leave: look again";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 150'000, .random = 300'000};
+  void before() {
+    for (unsigned i = 0; i < 2; ++i) {
+      idle.enter_search();
+      prepare(i, false);
+      idle.cancel(i);
+    }
+  }
+  void thread(unsigned i) {
+    if (i == 3) return publish();
+    if (i == 2) return find_one(2);
+    if (idle.relax_hint() && has_work(i)) wake_one();
+    leave_search(i);
+  }
+};
+MODEL_ADD(idle_relax_two);
 
 // The second claim is of two jobs at once: the second hides behind the first, which goes on only when the second runs, too.
 struct idle_watch : idlers<idle_watch, 2, 1> {
@@ -280,7 +316,7 @@ struct idle_watch_ends : idlers<idle_watch_ends, 2, 1> {
   static constexpr model::effort work{.preemptions = 2, .bounded = 150'000, .random = 60'000};
   void before() {
     idle.enter_search();
-    idle.prepare(0, false);
+    prepare(0, false);
     idle.begin_watch();
   }
   void thread(unsigned i) {
@@ -301,7 +337,7 @@ struct idle_two_watch : idlers<idle_two_watch, 3, 1> {
   static constexpr const char* fact = "the last of two watchers takes back the hint that either left";
   A::atomic<unsigned> asleep{0}, left{0}, up{0};
   void sleep(unsigned me) {
-    idle.prepare(me, false);
+    prepare(me, false);
     asleep.store(1, relaxed);
     if (!has_work(me)) bed[me].park();
     get_up(me);
@@ -311,7 +347,7 @@ struct idle_two_watch : idlers<idle_two_watch, 3, 1> {
   void before() {
     for (unsigned i = 0; i < 2; ++i) {
       idle.enter_search();
-      idle.prepare(i, false);
+      prepare(i, false);
     }
     idle.begin_watch();
   }
@@ -342,7 +378,7 @@ struct idle_busy : idlers<idle_busy, 1, 1, true> {
   A::atomic<unsigned> noted{0};
   void before() {
     idle.enter_search();
-    idle.prepare(0, false);
+    prepare(0, false);
     idle.begin_watch();
   }
   void thread(unsigned i) {
@@ -370,7 +406,7 @@ struct idle_busy_two : idlers<idle_busy_two, 2, 2, true> {
   void before() {
     idle.enter_search();
     idle.enter_search();
-    idle.prepare(1, false);
+    prepare(1, false);
   }
   void take_back(unsigned me) {
     if (idle.relax_hint() && has_work(me)) wake_one();
@@ -387,7 +423,7 @@ struct idle_busy_two : idlers<idle_busy_two, 2, 2, true> {
       return take_back(1);
     }
     if (i == 3) {
-      if (idle.claim_one(1)) bed[1].rouse();
+      if (idle.claim_one(1)) rouse(1);
       return;
     }
     queues[0].enqueue();
@@ -448,7 +484,7 @@ struct idle_bell : forkers<idle_bell, 2> {
   void sleep(unsigned me) {
     const bool shows = model::keeps("bell: ring when it shows"), ahead = model::keeps("bell: ring ahead of the fence");
     if (!shows) forks.ring();
-    idle.prepare(me, false, [&] {
+    prepare(me, false, [&] {
       if (shows && ahead) forks.ring();
     });
     if (!ahead) forks.ring();
@@ -471,7 +507,7 @@ struct idle_nap : forkers<idle_nap, 3> {
   static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 60'000};
   bool has_work(unsigned) { return stop.load(relaxed) != 0 || forks.visible(); }
   void sleep(unsigned me) {
-    idle.prepare(me, false, [this] { forks.ring(); });
+    prepare(me, false, [this] { forks.ring(); });
     if (has_work(me)) return get_up(me);
     bed[me].park();
     get_up(me);
@@ -479,13 +515,13 @@ struct idle_nap : forkers<idle_nap, 3> {
   void before() {
     idle.enter_search();
     idle.enter_search();
-    idle.prepare(2, false);
+    prepare(2, false);
     forks.ring();
   }
   void thread(unsigned i) {
     if (i == 0) return fork_twice();
     if (i == 1) {
-      idle.prepare(1, true);
+      prepare(1, true);
       if (model::keeps("nap: look for others") && !idle.searched() && idle.any_hungry() && has_work(1)) wake_one(true);
     }
     bed[i].park();

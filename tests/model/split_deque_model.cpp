@@ -38,7 +38,8 @@ struct players {
     w.input.set(id_of(w));
     if (d.push(depth, &w)) {
       if (d.full(depth)) {  // as fork_slow does
-        if (!d.pop(depth)) d.reclaim(depth);
+        static_cast<void>(d.pop(depth));
+        if (d.rung()) d.answer_bell();
         w.run(id_of(w));
         ++next;
         ++inlined;

@@ -108,8 +108,9 @@ BUGS = {
          '  ended_elsewhere[outcome_of(errc::dropped)].add();\n  tell_if_asked();\n  return',
          '  if (weir_sim_bug != 33) ended_elsewhere[outcome_of(errc::dropped)].add();\n  tell_if_asked();\n  return'),
     34: ('a restart that takes away the mark of those who wait for rest', 'threads.cpp', 1,
-         'attention_.lower(~(attention::blocked | attention::quiesce));',
-         'attention_.lower(~(attention::blocked | (weir_sim_bug != 34 ? attention::quiesce : 0u)));'),
+         'attention_.lower(attention::stop | attention::paused | attention::halted | attention::leftovers);',
+         'attention_.lower(weir_sim_bug == 34 ? ~attention::blocked : attention::stop | attention::paused | attention::halted |\n'
+         '                                                                attention::leftovers);'),
     35: ('a submitter that does not hold the strand that it calls', 'gate_state.cpp', 1,
          '    ~hold() { g.drop_ref(); }\n  } const until_the_end{*this};\n  add_ref();\n  for',
          '    ~hold() { if (weir_sim_bug != 35) g.drop_ref(); }\n  } const until_the_end{*this};\n  if (weir_sim_bug != 35) add_ref();\n  for'),
@@ -161,6 +162,11 @@ BUGS = {
          '[this] { return owner.paused(); }', '[this] { return weir_sim_bug != 53 && owner.paused(); }'),
     54: ('a worker that answers a call that came after a pause', 'worker.cpp', 1,
          'if (owner.paused()) return owner.put_entry_back', 'if (weir_sim_bug != 54 && owner.paused()) return owner.put_entry_back'),
+    55: ('a worker whose observer has taken its token', 'search.cpp', 1,
+         'if (bed.roused()) bed.unpark();', 'if (weir_sim_bug != 55 && bed.roused()) bed.unpark();'),
+    56: ('a restart that takes away the marks of what came late', 'threads.cpp', 1,
+         ': attention::stop | attention::paused | attention::halted |\n',  # in what 34 has made of it
+         ': weir_sim_bug == 56 ? ~(attention::blocked | attention::quiesce) : attention::stop | attention::paused | attention::halted |\n'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

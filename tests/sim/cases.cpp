@@ -19,6 +19,7 @@ const named all[] = {
     CASE(stale_tickets_are_swept),
     CASE(a_swept_lane_is_marked_again),
     CASE(what_a_sweep_holds_goes_with_its_runtime),
+    CASE(what_a_sweep_holds_over_a_restart_is_let_go_of),
     CASE(what_is_passed_over_goes_with_its_runtime),
     CASE(a_refused_task_gives_its_place_to_the_blocked),
     CASE(room_in_advance_is_not_slept_over),
@@ -107,6 +108,7 @@ const named all[] = {
     CASE(what_a_thief_runs_is_asked_to_stop),
     CASE(an_observer_hears_of_each_task_once),
     CASE(what_stalls_is_told_once),
+    CASE(an_observer_forks_when_a_worker_parks),
 };
 const std::size_t count = std::size(all);
 

@@ -22,6 +22,7 @@ void a_task_may_wait_for_a_later_one();
 void stale_tickets_are_swept();
 void a_swept_lane_is_marked_again();
 void what_a_sweep_holds_goes_with_its_runtime();
+void what_a_sweep_holds_over_a_restart_is_let_go_of();
 void what_is_passed_over_goes_with_its_runtime();
 void a_refused_task_gives_its_place_to_the_blocked();
 void room_in_advance_is_not_slept_over();
@@ -128,6 +129,7 @@ void an_elastic_runtime_may_end_on_its_own_worker();
 // observer.cpp
 void an_observer_hears_of_each_task_once();
 void what_stalls_is_told_once();
+void an_observer_forks_when_a_worker_parks();
 
 struct named {
   const char* name;

@@ -97,6 +97,22 @@ void an_observer_hears_of_each_task_once() {
   HOLDS(rt.metrics().stalled == static_cast<std::uint64_t>(seen.stalled));
 }
 
+// Its join sleeps where the worker sleeps, and takes the token of whoever claims that worker meanwhile.
+void an_observer_forks_when_a_worker_parks() {
+  struct forks final : weir::observer {
+    void on_park(int) noexcept override {
+      weir::fork_join([] { weir::sim::point(); }, [] { std::this_thread::sleep_for(std::chrono::microseconds(weir::sim::random() % 200)); });
+    }
+  } seen;
+  weir::options o = with_workers(1 + up_to(3));
+  o.obs = &seen;
+  weir::runtime rt(o);
+  for (int i = 0; i < 4; ++i) {
+    HOLDS(rt.spawn([] { weir::sim::point(); }).get());
+    std::this_thread::sleep_for(std::chrono::microseconds(weir::sim::random() % 200));
+  }
+}
+
 // One begins while the look that another has asked for is under way, the last one while the runtime is drained.
 void what_stalls_is_told_once() {
   struct hears final : weir::observer {

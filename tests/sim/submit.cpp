@@ -239,6 +239,26 @@ void what_a_sweep_holds_goes_with_its_runtime() {
   HOLDS(memory.out == before);
 }
 
+// The sweep of a former life puts back what has ended meanwhile: the workers of the next one let go of it, and rest.
+void what_a_sweep_holds_over_a_restart_is_let_go_of() {
+  weir::options o = with_workers(1);
+  o.capacity = 2;
+  weir::runtime rt(o);
+  rt.pause();
+  auto held = rt.spawn([] {}, {.prio = weir::lane::high});
+  for (int i = 0; i < 3; ++i) rt.spawn([] {}, {.prio = weir::lane::high}).cancel();
+  weir::sim::thread other([&] {
+    held.cancel();
+    HOLDS(rt.drain().complete);
+    HOLDS(rt.restart());
+  });
+  static_cast<void>(rt.spawn([] {}, {.prio = weir::lane::high}));
+  other.join();
+  HOLDS(rt.wait_idle());
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  HOLDS(rt.metrics().queued == 0);
+}
+
 // The same of whoever looks for the oldest: he passes over the turn.
 void what_is_passed_over_goes_with_its_runtime() {
   const std::int64_t before = memory.out;

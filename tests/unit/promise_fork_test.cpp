@@ -165,6 +165,53 @@ TEST(ForkedChild, OfAWorkerIsOutsideOfAnyRuntime) {
   EXPECT_EQ(rt.run([] { return 1; }), 1);
 }
 
+// ---- a child that returns from the task in which it was forked goes nowhere: it is ended, with a message
+
+// In the child: false, and it is killed should it hang.
+bool forked(std::atomic<pid_t>& child) {
+  const pid_t p = ::fork();
+  if (p == 0) return ::alarm(20), false;
+  child = p;
+  return true;
+}
+constexpr const char* aborted = "the child died of signal 6";
+
+TEST(ForkedChild, ThatReturnsFromItsTaskIsAborted) {
+  std::atomic<pid_t> child{0};
+  weir::runtime rt(with_workers(1));
+  ASSERT_TRUE(rt.submit([&] { forked(child); }));
+  ASSERT_TRUE(rt.wait_idle());
+  EXPECT_EQ(wait_for_child(child), aborted);
+  EXPECT_EQ(rt.run([] { return 1; }), 1);
+}
+
+TEST(ForkedChild, ThatReturnsToAJoinWithAThreadOfTheParentIsAborted) {
+  std::atomic<pid_t> child{0};
+  std::atomic<bool> begun{false};
+  weir::runtime rt(with_workers(2));
+  rt.run([&] {
+    weir::fork_join(
+        [&] {
+          EXPECT_TRUE(eventually([&] { return begun.load(); }));
+          forked(child);
+        },
+        [&] {
+          begun = true;
+          EXPECT_TRUE(eventually([&] { return child != 0; }));
+        });
+  });
+  EXPECT_EQ(wait_for_child(child), aborted);
+}
+
+TEST(ForkedChild, ThatReturnsFromAStolenForkIsAborted) {
+  std::atomic<pid_t> child{0};
+  weir::runtime rt(with_workers(2));
+  rt.run([&] {
+    weir::fork_join([&] { EXPECT_TRUE(eventually([&] { return child != 0; })); }, [&] { forked(child); });
+  });
+  EXPECT_EQ(wait_for_child(child), aborted);
+}
+
 TEST(ForkedChild, OfAnAlreadyDrainedRuntimeIsInert) {
   weir::runtime rt(with_workers(2));
   rt.drain();

@@ -5,10 +5,14 @@
 #endif
 
 #include <runtime_tools.hpp>
+#include <thread_named.hpp>
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <mutex>
 #include <stdexcept>
+#include <stop_token>
 #include <thread>
 
 namespace {
@@ -492,6 +496,73 @@ TEST(OnAnOwnWorker, ATaskMayBeTheLastThatHoldsTheRuntime) {
     if (i % 2 == 0) ASSERT_TRUE(there.submit([owner = std::move(rt)] {}));
     else there.run([&] { rt.reset(); });
     ASSERT_TRUE(eventually([&] { return threads == 4; }));
+  }
+}
+
+// The same of a callable that is destroyed unrun, on a thread outside.
+TEST(WhatIsDestroyedUnrun, MayBeTheLastThatHoldsTheRuntime) {
+  for (int round = 0; round < 10; ++round) {
+    auto rt = std::make_shared<weir::runtime>(with_workers(1));
+    weir::runtime& raw = *rt;
+    raw.pause();
+    std::stop_source stop;
+    auto cancelled = raw.spawn([rt] {});
+    auto stopped = raw.spawn([rt = std::move(rt)] {}, {.stop = stop.get_token()});
+    if (round % 2 == 0) stop.request_stop();
+    cancelled.cancel();
+    stop.request_stop();
+    EXPECT_EQ(cancelled.get().error().code, errc::cancelled);
+    EXPECT_EQ(stopped.get().error().code, errc::cancelled);
+  }
+  EXPECT_TRUE(eventually([] { return thread_named("weir/w0") == 0; }));
+}
+
+TEST(WhatIsDestroyedUnrun, WaitsForNoRest) {
+  struct waits {
+    weir::runtime* rt;
+    ~waits() { EXPECT_FALSE(rt->wait_idle()); }
+  };
+  weir::runtime rt(with_workers(1));
+  rt.pause();
+  rt.spawn([w = std::make_shared<waits>(&rt)] {}).cancel();
+  ASSERT_TRUE(rt.submit([w = std::make_shared<waits>(&rt)] {}));
+  rt.spawn([w = std::make_shared<waits>(&rt)] {}).detach();
+  ASSERT_TRUE(rt.submit([w = std::make_shared<waits>(&rt)] {}));
+  int out = 0;
+  EXPECT_TRUE(rt.abort([&out](weir::task_fn&&) { ++out; }).complete);
+  EXPECT_EQ(out, 3);
+}
+
+// A stop callback is foreign code: whoever asks the running to stop does not hold up what ends meanwhile.
+TEST(Drain, AtItsLimitAStopCallbackMayWaitForWhatARunningTaskHolds) {
+  weir::runtime rt(with_workers(1));
+  std::mutex m;
+  std::atomic<bool> begun{false};
+  auto outer = rt.spawn([&] {
+    const std::stop_callback when(weir::this_task::token(), [&] { const std::lock_guard lock(m); });
+    const std::lock_guard lock(m);
+    auto inner = weir::here().spawn([&] {
+      begun = true;
+      return eventually([t = weir::this_task::token()] { return t.stop_requested(); });
+    });
+    return inner.get().value();
+  });
+  ASSERT_TRUE(eventually([&] { return begun.load(); }));
+  static_cast<void>(rt.drain(weir::clock_type::now() + 20ms));
+  EXPECT_TRUE(outer.get().value());
+}
+
+// Whoever saw rest before the leader has joined its threads waits for that: a complete report means that restart() may come.
+TEST(Drain, OfTwoACompleteReportIsOfARuntimeThatHasStopped) {
+  for (int round = 0; round < 20; ++round) {
+    weir::options o = with_workers(2);
+    o.on_thread_stop = [](int) { std::this_thread::sleep_for(3ms); };
+    weir::runtime rt(o);
+    ASSERT_TRUE(rt.submit([] {}));
+    std::thread leads([&] { EXPECT_TRUE(rt.drain().complete); });
+    while (!rt.drain(weir::clock_type::now() + std::chrono::microseconds(500)).complete) {}
+    EXPECT_TRUE(rt.restart());
+    leads.join();
   }
 }
 

@@ -4,10 +4,10 @@
 
 #include <child.hpp>
 #include <runtime_tools.hpp>
+#include <thread_named.hpp>
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
@@ -21,16 +21,6 @@ namespace {
 using namespace test;
 using weir::clock_type;
 using weir::errc;
-
-// The thread of this process that has that name; 0: there is none.
-int thread_named(const std::string& name) {
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::string called;
-    std::ifstream(task.path() / "comm") >> called;
-    if (called == name) return std::stoi(task.path().filename());
-  }
-  return 0;
-}
 
 // How often a thread went to sleep.
 long sleeps(int tid) {
@@ -159,6 +149,17 @@ TEST(Timers, ADestructorOnAnOwnWorkerTakesThemDown) {
   }
   EXPECT_TRUE(eventually([&] { return t.alive == 0 && thread_named("weir/t") == 0 && thread_named("weir/w0") == 0; }));
   EXPECT_EQ(t.calls, 0);
+}
+
+// Whoever cancels destroys the callable, which may be the last that holds the runtime: it waits for no rest that cannot come.
+TEST(Timers, ACancelMayDestroyTheRuntime) {
+  for (int round = 0; round < 10; ++round) {
+    auto rt = std::make_shared<weir::runtime>(with_workers(1));
+    weir::runtime& raw = *rt;
+    weir::timer t = weir::after(raw, 1h, [rt = std::move(rt)] {});
+    EXPECT_TRUE(t.cancel());
+  }
+  EXPECT_TRUE(eventually([] { return thread_named("weir/t") == 0 && thread_named("weir/w0") == 0; }));
 }
 
 TEST(Timers, OfARestartedRuntimeRunAgain) {

@@ -29,7 +29,7 @@
 //              ends push's release sequence there, and a thief that reads it takes a job further down.
 //   [take]     steal's and force's CAS on state_ ↔ reclaim's acquire: one job goes to one side, and the thief has read the
 //              slot before the owner uses it again. No CAS acquires: the load before it has.
-//   [reset]    close's store and reclaim's CAS (new epoch) ↔ steal's and force's loads: who sees the new epoch sees the
+//   [reset]    close's store, reclaim's and expose's CAS (new epoch) ↔ steal's and force's loads: who sees the new epoch sees the
 //              owner's split_ of that epoch too, so nobody takes a trap that the owner has overwritten for one of his own.
 //   [trap]     pop's light fence ↔ force's heavy fence: either the owner's pop sees the trap, or the thief's load of
 //              head_ sees the pop.
@@ -93,7 +93,7 @@ class split_deque {
     return h >= bell_.load(relaxed);
   }
 
-  /// Pushes without asking the bell; the caller asks rung() once, after a run of these.
+  /// Pushes without asking the bell: for what is got by force alone, or whose pusher asks rung() once, after a run of these.
   void push_quietly(index h, value_type v) noexcept {
     slots_[h].store(v);
     head_.store(h + 1, release);  // [publish] → force
@@ -191,7 +191,7 @@ class split_deque {
   /// holds for the job that is taken.
   template <class Still = always>
   steal_outcome steal(value_type& out, index lowest = 0, Still&& still = {}) noexcept {
-    word p = state_.load(acquire);  // [publish] ← expose  [reset] ← reclaim, close
+    word p = state_.load(acquire);  // [publish] ← expose  [reset] ← reclaim, expose, close
     const index t = tail(p);
     if (t >= split(p) || t < lowest) return steal_outcome::empty;
     const value_type v = slots_[t].load();
@@ -205,7 +205,7 @@ class split_deque {
   /// further force would cost as much again. Costs a heavy fence, so it is the last resort. empty: nothing there (any more), or another thief is at it.
   template <class Still = always>
   WEIR_NOINLINE steal_outcome force(value_type& out, index lowest = 0, Still&& still = {}) noexcept {
-    word p = state_.load(acquire);  // [reset] ← reclaim, close
+    word p = state_.load(acquire);  // [reset] ← reclaim, expose, close
     const index s = split(p);
     if (claimed(p) || tail(p) < s || s < lowest || s >= Capacity || head_.load(relaxed) <= s) return steal_outcome::empty;
     if (!state_.compare_exchange_strong(p, p | claim_bit, relaxed, relaxed)) return steal_outcome::lost;

@@ -13,13 +13,13 @@ namespace detail {
 struct fork_job;
 class core;
 
-// 4095 nested forks; deeper ones run inline, which costs parallelism only where 4095 older jobs are waiting anyway.
+// 4095 nested forks; deeper ones run inline, where nobody can take them.
 using fork_deque = split_deque<seam, pointer_slot<seam, fork_job>, 4095>;
 
 // A fork that lives on its owner's stack. `word` tells where it is:
 //   the address of its run function     not started
 //   running | thief | base              a thief is at it; what it forked lies at `base` and above in the thief's deque
-//   waiting | owner                     the same, and the owner is parked until it is told
+//   waiting | owner                     the same, and the owner is parked, or about to be, until it is told
 //   done, threw                         over: the thief will not touch the job again
 struct fork_job {
   using run_fn = void (*)(fork_job&) noexcept;
@@ -30,7 +30,8 @@ struct worker_base {
   fork_deque forks;
 };
 
-// The worker that this thread is, or null. Never cached over a call that may suspend or fork a process.
+// The worker that this thread is, or null. Never cached over a call that may suspend. A callable that forks the process may not
+// return in the child: whoever comes back to a worker there is ended.
 extern WEIR_API constinit thread_local worker_base* this_worker __attribute__((tls_model("initial-exec")));
 
 // push() asked for it: answers the bell; runs nothing. false: the deque is full, the job is not in it.
