@@ -232,24 +232,28 @@ struct idle_relax : idlers<idle_relax, 2, 1> {
 };
 MODEL_ADD(idle_relax);
 
-// Two of them, and the job comes from elsewhere: the hint that the second one overwrites may be the first one's, who has raised it for the
-// sleeper, and knows less.
-struct idle_relax_two : idlers<idle_relax_two, 3, 1> {
+// Two of them, and the job is what one of them submits then: the hint that it has overwritten may be the other's, who has raised it for
+// the sleeper, and knows less.
+struct idle_relax_two : idlers<idle_relax_two, 3, 0> {
   static constexpr const char* fact = "a hint that two workers take back while another parks is up again when that one sleeps";
   static constexpr const char* steps = "leave: look again";
-  static constexpr model::effort work{.preemptions = 3, .bounded = 150'000, .random = 300'000};
+  static constexpr model::effort work{.preemptions = 2, .bounded = 400'000, .random = 60'000};
   void before() {
     for (unsigned i = 0; i < 2; ++i) {
       idle.enter_search();
       prepare(i, false);
       idle.cancel(i);
     }
+    idle.enter_search();
   }
   void thread(unsigned i) {
-    if (i == 3) return publish();
-    if (i == 2) return find_one(2);
+    if (i == 2) {
+      while (!find(2)) sleep(2);
+      return leave_search(2);
+    }
     if (idle.relax_hint() && has_work(i)) wake_one();
     leave_search(i);
+    if (i == 1) publish();
   }
 };
 MODEL_ADD(idle_relax_two);
