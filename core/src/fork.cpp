@@ -92,13 +92,13 @@ running_entry worker::task_of(const fork_job& j, worker& v) noexcept {
   return found;
 }
 
-void worker::run_fork(fork_job& j, fork_job::run_fn run, worker& victim) noexcept {
-  if (victim.running.top() == nullptr) return run(j);
+void worker::run_fork(fork_job& j, fork_job::run_fn call, worker& victim) noexcept {
+  if (victim.running.top() == nullptr) return call(j);
   const running_entry of = task_of(j, victim);
-  if (of.node == nullptr && of.run == nullptr) return run(j);
+  if (of.node == nullptr && of.run == nullptr) return call(j);
   borrowed_task me(of, j, forks.head());
   running.enter(me);
-  run(j);  // fork_finish() leaves it
+  call(j);  // fork_finish() leaves it
 }
 
 // For a join: only what `awaited` forked, which is what lies above `lowest` for as long as its thief is at it.
@@ -112,17 +112,17 @@ bool worker::steal_forks_of(worker& v, fork_deque::index lowest, bool force_now,
     if (o == steal_outcome::stolen) forced.add();
   }
   if (o != steal_outcome::stolen) return false;
-  const auto run = reinterpret_cast<fork_job::run_fn>(j->word.load(relaxed));
+  const auto call = reinterpret_cast<fork_job::run_fn>(j->word.load(relaxed));
   joins::begin(j->word, index, forks.head());  // at once: until then its owner does not know whom to help, or to wait for
   steals.add();
   if (v.forks.public_empty()) v.forks.ring();  // there may be more where this came from
   if (!searching) {
-    run_fork(*j, run, v);
+    run_fork(*j, call, v);
     return true;
   }
   leave_search();
   const std::uint64_t t0 = ticks();
-  run_fork(*j, run, v);
+  run_fork(*j, call, v);
   const std::uint64_t t1 = ticks();
   // Crumbs: a steal costs its victim more than a job this small is worth. Pause longer each time.
   if (t1 - t0 >= ticks_of(unpaid_steal_ns)) {

@@ -131,7 +131,7 @@ class worker final : public worker_base, public runner {
   bool somebody_answered() const noexcept;
   void came_too_late() noexcept { unpaid_ = std::min(unpaid_ + 1, most_unpaid); }
   bool drain_goes_on() const noexcept;
-  void run_fork(fork_job& j, fork_job::run_fn run, worker& victim) noexcept;
+  void run_fork(fork_job& j, fork_job::run_fn call, worker& victim) noexcept;
   static running_entry task_of(const fork_job& j, worker& v) noexcept;
   bool steal_forks_of(worker& v, fork_deque::index lowest, bool force_now, const fork_job* awaited) noexcept;
   void sleep_in_join(fork_job& j, worker& thief, fork_deque::index base) noexcept;
