@@ -1,9 +1,13 @@
 // Pause, wait for rest, drain, abort, fork. Layer 5.
 #include "gate_state.hpp"
+#include "node_conditions.hpp"
 #include "system.hpp"
 #include "worker.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
+#include <stop_token>
 #include <vector>
 
 namespace weir {
