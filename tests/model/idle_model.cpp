@@ -50,10 +50,12 @@ class gate {
   A::atomic<std::uint32_t> missing_, open_{0};
 };
 
-template <class Self, unsigned Workers, unsigned Others, bool Elastic = false>
+// Apart: 64 if each worker is to have his bit in a word of its own, which then orders nothing between two of them.
+template <class Self, unsigned Workers, unsigned Others, bool Elastic = false, unsigned Apart = 1>
 struct idlers : model::test<Self, Workers + Others> {
   static constexpr const char* files = "idle.hpp; sleeper.hpp; parker.hpp";
-  idle_state<A> idle{Workers, Elastic};
+  idle_state<A> idle{(Workers - 1) * Apart + 1, Elastic};
+  static constexpr unsigned id(unsigned me) { return me * Apart; }
   sleeper<A> bed[Workers];
   one_queue queues[2];  // one a publisher
   A::atomic<unsigned> stop{0}, ended{0};
@@ -74,25 +76,25 @@ struct idlers : model::test<Self, Workers + Others> {
   }
   bool wake_one(bool for_forks = false) {
     const int i = idle.claim(for_forks);
-    if (i >= 0) rouse(static_cast<unsigned>(i));
+    if (i >= 0) rouse(static_cast<unsigned>(i) / Apart);
     return i >= 0;
   }
   void stop_all() {
     stop.store(1, relaxed);
     for (unsigned i = 0; i < Workers; ++i)
-      if (idle.claim_one(i)) rouse(i);
+      if (idle.claim_one(id(i))) rouse(i);
   }
   bool queues_empty() const { return queues[0].empty() && queues[1].empty(); }
   // ---- as worker does it ----
   template <class... Call>
   void prepare(unsigned me, bool nap, Call&&... call) {
     if (!std::exchange(made[me], true)) slot[me].set(1);
-    idle.prepare(me, nap, call...);
+    idle.prepare(id(me), nap, call...);
   }
   bool has_work(unsigned) { return stop.load(relaxed) != 0 || !queues_empty(); }
   bool find(unsigned) { return queues[0].take() || queues[1].take(); }
   void rise(unsigned me) {
-    if (idle.cancel(me)) return;
+    if (idle.cancel(id(me))) return;
     bed[me].await_waker();
   }
   void leave_search(unsigned me) {
@@ -337,7 +339,7 @@ MODEL_ADD(idle_watch_ends);
 
 // Worker 0 watches, 2 goes to sleep, 1 begins to watch and gets up, 0 gets up; both are busy for good when the publisher comes. What says
 // so orders nothing.
-struct idle_two_watch : idlers<idle_two_watch, 3, 1> {
+struct idle_two_watch : idlers<idle_two_watch, 3, 1, false, 64> {
   static constexpr const char* fact = "the last of two watchers takes back the hint that either left";
   A::atomic<unsigned> asleep{0}, left{0}, up{0};
   void sleep(unsigned me) {
