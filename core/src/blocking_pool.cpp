@@ -2,6 +2,7 @@
 
 #include "core.hpp"
 #include "system.hpp"
+#include "throw.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
 
@@ -28,7 +29,9 @@ runner* current_runner() noexcept {
 namespace {
 void run_one(core& c, job& j) noexcept {
   if (c.halted()) return j.ops().drop(j, errc::stopped);
-  if (const outcome o = j.ops().run(j); is_end(o)) {
+  const outcome o = j.ops().run(j);
+  if (c.dead()) returned_in_child();
+  if (is_end(o)) {
     c.ended_elsewhere[o].add();
     c.tell_if_asked();
   }

@@ -344,7 +344,7 @@ class core {
   // leave); whether one of the threads of a life that is not open yet has asked for its end.
   std::uint64_t restarts_ = 0;
   unsigned stoppers_ = 0;
-  bool leader_stops_ = false, close_when_open_ = false;
+  bool leader_stops_ = false, leader_joins_ = false, close_when_open_ = false;
   bool closed_ = false;
   report last_report_;  // of the last complete shutdown
   quiescence<os_atomics> rest_{attention_.raw(), attention::quiesce};

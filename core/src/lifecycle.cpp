@@ -285,6 +285,11 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
     resume();
     return make_report(false);
   }
+  struct hold {  // what is destroyed unrun here may be the last that holds the runtime
+    core& c;
+    explicit hold(core& held) noexcept : c(held) { c.acquire_ref(); }
+    ~hold() { c.release_ref(); }
+  } const until_the_end(*this);
   std::unique_lock life(life_mutex_);
   const std::uint64_t last_life = restarts_ + (stopped() ? 1 : 0);  // that it may be about: this one, or the one that is being opened
   for (;;) {
@@ -299,8 +304,8 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
       life.lock();
       if (restarts_ > last_life || stopped()) return last_report_;
       if (!shutdown_.led()) continue;  // the leader was restart(), or has given up: what is left is this caller's
-      if (rest) {  // the leader joins threads, and nothing else is left to do: then the report is complete, and a restart may come
-        shutdown_.wait(life, forever);
+      if (rest && leader_joins_) {  // nothing else is left to do: then the report is complete, and a restart may come
+        while (shutdown_.led() && leader_joins_) shutdown_.wait(life, forever);
         continue;
       }
       life.unlock();
@@ -313,9 +318,15 @@ report core::shut_down(time_point until, bool keep_timers, Finish finish) {
   begin_close(keep_timers);
   attention_.lower(attention::leftovers);  // they are this caller's again
   const bool complete = finish();
-  if (complete) end_threads();
+  if (complete) {
+    life.lock();
+    leader_joins_ = true;
+    life.unlock();
+    end_threads();
+  }
   report r = make_report(complete);
   life.lock();
+  leader_joins_ = false;
   wait_for_stoppers(life);
   if (complete) {
     last_report_ = r;  // which names nobody, so that there is nothing to allocate
@@ -405,11 +416,11 @@ void core::hand_off() noexcept {
   tell_if_asked();  // where nothing will end any more: an observer's callback ends no task
 }
 
-// All threads have ended, and nobody leads.
+// All threads have ended, or are about to. Who leads may still be at it: he has destroyed what was the last to hold the runtime.
 void core::end_for_good() noexcept {
   {
     std::unique_lock life(life_mutex_);
-    static_cast<void>(shutdown_.take());
+    while (!shutdown_.take()) shutdown_.wait(life, forever);
     doors_.close(phase::stopped);
     let_go_of_late(life);
     shutdown_.leave(life);

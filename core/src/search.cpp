@@ -5,6 +5,7 @@
 #include "worker.hpp"
 
 #include "system.hpp"
+#include "throw.hpp"
 
 namespace weir {
 inline namespace v0 {
@@ -234,6 +235,7 @@ bool worker::sleep(bool nap, bool late) noexcept {
   parks.add();
   if (owner.opts.obs != nullptr) {
     owner.opts.obs->on_park(static_cast<int>(index));
+    if (owner.dead()) returned_in_child();
     if (bed.roused()) bed.unpark();  // a join in there may have taken the token of who has claimed this worker meanwhile
   }
   const std::uint64_t t0 = ticks();

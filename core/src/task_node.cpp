@@ -48,13 +48,14 @@ std::stop_source& source_of(task_node& n) {
   node_source* seen = look(k.source);
   if (seen != nullptr) return seen->source;
   auto* const mine = make<node_source>(*node_owner(n));
+  // Before others know of it: what has been stopped already is told to nobody's callback from in here.
+  if (k.hub != nullptr) mine->parent.emplace(k.hub->token(), node_source::relay{mine});
+  if (core& c = *node_owner(n); (n.state.load(relaxed) & suspends) != 0 && !c.dead())
+    mine->halt.emplace(c.end_source().get_token(), node_source::relay{mine});
   if (!set_once(k.source, seen, mine)) {
     unmake(mine);
     return seen->source;
   }
-  if (k.hub != nullptr) mine->parent.emplace(k.hub->token(), node_source::relay{mine});
-  if (core& c = *node_owner(n); (n.state.load(relaxed) & suspends) != 0 && !c.dead())
-    mine->halt.emplace(c.end_source().get_token(), node_source::relay{mine});
   return mine->source;
 }
 

@@ -1,5 +1,6 @@
 // The threads of a runtime: started, more or fewer of them, spares, ended, started again. Layer 5.
 #include "system.hpp"
+#include "throw.hpp"
 #include "worker.hpp"
 
 #include <algorithm>

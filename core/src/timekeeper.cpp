@@ -2,6 +2,7 @@
 
 #include "core.hpp"
 #include "system.hpp"
+#include "throw.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -100,6 +101,7 @@ bool timekeeper::do_due(std::unique_lock<mutex>& lock) noexcept {
     if (n != nullptr) node_due(core_, *n, kind);
     else if (kind == due::sleep) sleep_ends(*e, errc{});
     else alarm_rings(*e);
+    if (core_.dead()) returned_in_child();
     lock.lock();
   }
   if (!any) return false;
@@ -158,6 +160,7 @@ bool timekeeper::look_for_stalls(std::unique_lock<mutex>& lock) noexcept {
   watches_stalls_ = false;
   lock.unlock();
   const time_point next = core_.seen->look_for_stalls();
+  if (core_.dead()) returned_in_child();
   lock.lock();
   if (next != time_point::max()) {
     watches_stalls_ = true;

@@ -164,9 +164,6 @@ BUGS = {
          'if (owner.paused()) return owner.put_entry_back', 'if (weir_sim_bug != 54 && owner.paused()) return owner.put_entry_back'),
     55: ('a worker whose observer has taken its token', 'search.cpp', 1,
          'if (bed.roused()) bed.unpark();', 'if (weir_sim_bug != 55 && bed.roused()) bed.unpark();'),
-    56: ('a restart that takes away the marks of what came late', 'threads.cpp', 1,
-         ': attention::stop | attention::paused | attention::halted |\n',  # in what 34 has made of it
-         ': weir_sim_bug == 56 ? ~(attention::blocked | attention::quiesce) : attention::stop | attention::paused | attention::halted |\n'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

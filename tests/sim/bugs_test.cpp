@@ -77,7 +77,6 @@ const mistake mistakes[] = {
     {53, "AWorkerThatReadsTheMailThatCameAfterAPause", &cases::what_comes_after_a_pause_waits},
     {54, "AWorkerThatAnswersACallThatCameAfterAPause", &cases::what_comes_after_a_pause_waits},
     {55, "AWorkerWhoseObserverHasTakenItsToken", &cases::an_observer_forks_when_a_worker_parks},
-    {56, "ARestartThatTakesAwayTheMarksOfWhatCameLate", &cases::what_a_sweep_holds_over_a_restart_is_let_go_of},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

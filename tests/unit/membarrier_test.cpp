@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
@@ -52,7 +53,12 @@ void use(weir::runtime& rt) {
 
 class MembarrierDeathTest : public testing::Test {
  protected:
-  MembarrierDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  void SetUp() override {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const std::uint32_t refuse = SECCOMP_RET_ERRNO;
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0) < MEMBARRIER_CMD_PRIVATE_EXPEDITED) GTEST_SKIP() << "no membarrier(2) here";
+    if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &refuse) != 0) GTEST_SKIP() << "no filters of system calls here";
+  }
 };
 
 [[noreturn]] void refused_first(bool registering) {

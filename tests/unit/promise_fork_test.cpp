@@ -185,6 +185,14 @@ TEST(ForkedChild, ThatReturnsFromItsTaskIsAborted) {
   EXPECT_EQ(rt.run([] { return 1; }), 1);
 }
 
+TEST(ForkedChild, ThatReturnsFromABlockingTaskIsAborted) {
+  std::atomic<pid_t> child{0};
+  weir::runtime rt(with_workers(1));
+  auto forks = rt.blocking([&] { return forked(child); });
+  EXPECT_TRUE(forks.get().value());
+  EXPECT_EQ(wait_for_child(child), aborted);
+}
+
 TEST(ForkedChild, ThatReturnsToAJoinWithAThreadOfTheParentIsAborted) {
   std::atomic<pid_t> child{0};
   std::atomic<bool> begun{false};

@@ -1,5 +1,6 @@
 // P22–P26: drain, abort, what comes after them, and both on an own worker.
 #include <weir/runtime.hpp>
+#include <weir/timer.hpp>
 #if __has_include(<weir/task_group.hpp>)
 #include <weir/task_group.hpp>
 #endif
@@ -9,11 +10,13 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -517,6 +520,27 @@ TEST(WhatIsDestroyedUnrun, MayBeTheLastThatHoldsTheRuntime) {
   EXPECT_TRUE(eventually([] { return thread_named("weir/w0") == 0; }));
 }
 
+// By the very shutdown that destroys it.
+TEST(WhatIsDestroyedUnrun, MayBeTheLastThatHoldsARuntimeWhileItShutsDown) {
+  for (int round = 0; round < 30; ++round) {
+    auto rt = std::make_shared<weir::runtime>(with_workers(1 + static_cast<unsigned>(round) % 2));
+    weir::runtime& raw = *rt;
+    raw.pause();
+    switch (round % 5) {
+      case 0: ASSERT_TRUE(raw.submit([rt] {})); break;
+      case 1: raw.spawn([rt] {}).detach(); break;
+      case 2: weir::after(raw, 1h, [rt] {}).detach(); break;
+      case 3: ASSERT_TRUE(raw.submit([rt, block = std::array<char, 200>{}] { static_cast<void>(block); })); break;
+      default: raw.blocking([rt] { std::this_thread::sleep_for(1ms); }).detach();
+    }
+    rt.reset();
+    if (round % 3 == 0) raw.abort();
+    else if (round % 3 == 1) raw.drain(weir::clock_type::now());
+    else raw.abort([](weir::task_fn&&) {});
+  }
+  EXPECT_TRUE(eventually([] { return thread_named("weir/w0") == 0; }));
+}
+
 TEST(WhatIsDestroyedUnrun, WaitsForNoRest) {
   struct waits {
     weir::runtime* rt;
@@ -550,6 +574,32 @@ TEST(Drain, AtItsLimitAStopCallbackMayWaitForWhatARunningTaskHolds) {
   ASSERT_TRUE(eventually([&] { return begun.load(); }));
   static_cast<void>(rt.drain(weir::clock_type::now() + 20ms));
   EXPECT_TRUE(outer.get().value());
+}
+
+// Two whose limit passes all the time beside one without.
+TEST(Drain, OfSeveralEachReturnsAtItsLimit) {
+  for (int round = 0; round < 5; ++round) {
+    weir::options o = with_workers(2);
+    o.on_thread_stop = [](int) { std::this_thread::sleep_for(3ms); };
+    weir::runtime rt(o);
+    ASSERT_TRUE(rt.submit([] { std::this_thread::sleep_for(2ms); }));
+    std::vector<std::thread> late;
+    for (int i = 0; i < 2; ++i)
+      late.emplace_back([&] {
+        while (!rt.drain(weir::clock_type::now() + std::chrono::microseconds(200)).complete) {}
+      });
+    EXPECT_TRUE(rt.drain().complete);
+    for (auto& t : late) t.join();
+  }
+}
+
+TEST(Drain, InTheSinkOfAnAbortReturnsAtItsLimit) {
+  weir::runtime rt(with_workers(1));
+  rt.pause();
+  rt.spawn([] {}).detach();
+  bool complete = true;
+  rt.abort([&](weir::task_fn&&) { complete = rt.drain(weir::clock_type::now() + 1ms).complete; });
+  EXPECT_FALSE(complete);
 }
 
 // Whoever saw rest before the leader has joined its threads waits for that: a complete report means that restart() may come.
