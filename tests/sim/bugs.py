@@ -142,9 +142,9 @@ BUGS = {
     47: ('who looks for the oldest, and not whether somebody has stopped meanwhile', 'admission.cpp', 1,
          '    published(l);\n    look_late();', '    published(l);\n    if (weir_sim_bug != 47) look_late();'),
     48: ('a look for stalls that forgets who began while it was under way', 'timekeeper.cpp', 1,
-         '  watches_stalls_ = false;\n  lock.unlock();\n  const time_point next = core_.seen->look_for_stalls();\n  lock.lock();\n',
+         '  watches_stalls_ = false;\n  lock.unlock();\n  const time_point next = core_.seen->look_for_stalls();\n  if (core_.dead()) returned_in_child();\n  lock.lock();\n',
          '  if (weir_sim_bug != 48) watches_stalls_ = false;\n  lock.unlock();\n'
-         '  const time_point next = core_.seen->look_for_stalls();\n  lock.lock();\n'
+         '  const time_point next = core_.seen->look_for_stalls();\n  if (core_.dead()) returned_in_child();\n  lock.lock();\n'
          '  if (weir_sim_bug == 48) watches_stalls_ = false;\n'),
     49: ('a cancel that goes on when its round is over', 'task_group.cpp', 1,
          '  if (!in_round) source.request_stop();',
