@@ -3,6 +3,7 @@
 #include <weir/runtime.hpp>
 
 #include <allocations.hpp>
+#include <everywhere.hpp>
 #include <runtime_tools.hpp>
 #include <sanitizers.hpp>
 
@@ -23,19 +24,6 @@ using weir::fork_each;
 
 // Around the number of calls that one job offers, and where halves are uneven.
 constexpr std::size_t sizes[] = {0, 1, 2, 3, 7, 16, 17, 18, 31, 33, 100, 1000};
-
-template <class Fact>
-void everywhere(Fact fact) {
-  {
-    SCOPED_TRACE("outside");
-    fact();
-  }
-  for (const unsigned workers : {1u, 2u, 5u}) {
-    SCOPED_TRACE(std::to_string(workers) + " workers");
-    weir::runtime rt(with_workers(workers));
-    for (int round = 0; round < 20; ++round) rt.run(fact);
-  }
-}
 
 TEST(ForkEach, CallsEachIndexOnce) {
   everywhere([] {

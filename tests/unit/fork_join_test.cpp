@@ -3,6 +3,7 @@
 #include <weir/runtime.hpp>
 
 #include <allocations.hpp>
+#include <everywhere.hpp>
 #include <runtime_tools.hpp>
 #include <sanitizers.hpp>
 
@@ -19,20 +20,6 @@ namespace {
 
 using namespace test;
 using weir::fork_join;
-
-// Every fact must hold outside of any runtime, on one worker, and on several.
-template <class Fact>
-void everywhere(Fact fact) {
-  {
-    SCOPED_TRACE("outside");
-    fact();
-  }
-  for (const unsigned workers : {1u, 2u, 5u}) {
-    SCOPED_TRACE(std::to_string(workers) + " workers");
-    weir::runtime rt(with_workers(workers));
-    for (int round = 0; round < 20; ++round) rt.run(fact);
-  }
-}
 
 TEST(ForkJoin, ReturnsBothValuesInOrder) {
   everywhere([] {
