@@ -544,6 +544,7 @@ TEST(WhatIsDestroyedUnrun, MayBeTheLastThatHoldsARuntimeWhileItShutsDown) {
 TEST(WhatIsDestroyedUnrun, WaitsForNoRest) {
   struct waits {
     weir::runtime* rt;
+    explicit waits(weir::runtime* r) : rt(r) {}
     ~waits() { EXPECT_FALSE(rt->wait_idle()); }
   };
   weir::runtime rt(with_workers(1));
