@@ -4,7 +4,7 @@
   count-tests.py BUILD LOGBASE [ALLOWED_SKIPS]
 
 Prints "PASSED FAILED SKIPPED"; names what failed or was skipped on stderr. With CI=true a skip whose name does not
-match a line of the file ALLOWED_SKIPS (a regular expression each) counts as failed.
+match a line of the file ALLOWED_SKIPS (a regular expression each) counts as failed. A skip's reason is named with it.
 """
 import json
 import os
@@ -28,7 +28,9 @@ if junit.exists():
         for case in suite.iter('testcase'):
             kind = 'failed' if case.find('failure') is not None or case.find('error') is not None else \
                 'skipped' if case.find('skipped') is not None or case.get('status') == 'notrun' else 'passed'
-            inner.append((suite.get('name') + '.', kind, case.get('name', '')))
+            skip = case.find('skipped')
+            why = '' if skip is None else ' '.join((skip.get('message') or skip.text or '').split('\n')[1:]).strip()
+            inner.append((suite.get('name') + '.', kind, case.get('name', ''), why))
 
 outcome = {'OK': 'passed', 'EXPECTEDFAIL': 'passed', 'SKIP': 'skipped'}
 cases = []
@@ -39,7 +41,8 @@ for line in (logs / f'{base}.json').read_text().split('\n'):
     name = test['name'].split(' / ')[-1]
     verdict = outcome.get(test['result'], 'failed')
     whole = f'.{test["name"]}.'
-    mine = [(kind, f'{name}: {(suite.split(whole)[1] + case)}') for suite, kind, case in inner if whole in suite]
+    mine = [(kind, f'{name}: {suite.split(whole)[1]}{case}' + (f': {why}' if why else ''))
+            for suite, kind, case, why in inner if whole in suite]
     if not mine and verdict == 'failed':  # gtest writes its report at the end: after a crash there is only its output
         said = test.get('stdout', '')
         mine = [('passed', f'{name}: {case}') for case in re.findall(r'^\[       OK \] (\S+)', said, re.M)]

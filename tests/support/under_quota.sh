@@ -13,22 +13,31 @@ mount() {
     for (k = 1; k <= n; ++k) if ($(i + 1) == type && (word == "" || options[k] == word)) { print $5; exit }
   }' /proc/self/mountinfo
 }
+# A child that outlives the command by a moment still counts as in the group.
 leave() {
-  [ -n "$dir" ] && rmdir "$dir" 2>/dev/null
+  [ -n "$dir" ] || return
+  tries=0
+  until rmdir "$dir" 2>/dev/null; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || { echo "under_quota.sh: $dir was left behind, with the processes: $(tr '\n' ' ' <"$dir/cgroup.procs")" >&2; return; }
+    sleep 0.1
+  done
+}
+# make PARENT: a group in it whose name no killed run has left behind.
+make() {
+  dir=$(mktemp -d "$1/weir-test-XXXXXX" 2>/dev/null)
 }
 trap leave EXIT
 trap 'exit 130' INT TERM
 
 place=$(mount cgroup cpu)
 group=$(sed -n 's/^[0-9]*:\([^:]*,\)\{0,1\}cpu\(,[^:]*\)\{0,1\}://p' /proc/self/cgroup)
-if [ -n "$place" ] && mkdir "$place$group/weir-test-$$" 2>/dev/null; then
-  dir=$place$group/weir-test-$$
+if [ -n "$place" ] && make "$place$group"; then
   echo 100000 >"$dir/cpu.cfs_period_us" && echo $((percent * 1000)) >"$dir/cpu.cfs_quota_us" || exit 77
 else
   place=$(mount cgroup2 '')
   group=$(sed -n 's/^0:://p' /proc/self/cgroup)
-  [ -n "$place" ] && mkdir "$place$group/weir-test-$$" 2>/dev/null || exit 77
-  dir=$place$group/weir-test-$$
+  [ -n "$place" ] && make "$place$group" || exit 77
   echo "$((percent * 1000)) 100000" 2>/dev/null >"$dir/cpu.max" || exit 77
 fi
 sh -c 'echo $$ >"$0/cgroup.procs" || exit 77; exec "$@"' "$dir" "$@"

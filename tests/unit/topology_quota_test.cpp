@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include <system_error>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -294,26 +296,40 @@ TEST(CpuQuota, InAHybridTheTighterVersionWins) {
 
 // ---- a real cgroup: a forked child moves itself into a fresh group and reads its own quota
 
-// The child's quota in thousandths of a CPU, -1: none, -2: the child could not move.
-long quota_of_a_child_in(const std::string& group) {
+// The error of writing to a file whole, 0: none. No stream: it would hide the cause.
+int write_file(const std::string& path, const std::string& text) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0) return errno;
+  const int error = ::write(file, text.data(), text.size()) < 0 ? errno : 0;
+  ::close(file);
+  return error;
+}
+
+struct child_answer {
+  int error = 0;    // why it could not move
+  long quota = -1;  // in thousandths of a CPU, -1: none
+};
+
+child_answer quota_of_a_child_in(const std::string& group) {
   int channel[2];
-  if (::pipe(channel) != 0) return -2;
+  if (::pipe(channel) != 0) return {errno, -1};
   const pid_t child = ::fork();
   if (child == 0) {
-    long answer = -2;
-    std::ofstream procs(group + "/cgroup.procs");
-    if (procs << ::getpid() << std::flush) {
-      const double quota = cpu_quota();
-      answer = std::isfinite(quota) ? std::lround(quota * 1000) : -1;
-    }
+    child_answer answer{write_file(group + "/cgroup.procs", std::to_string(::getpid())), -1};
+    if (const double quota = cpu_quota(); answer.error == 0 && std::isfinite(quota))
+      answer.quota = std::lround(quota * 1000);
     const ssize_t written = ::write(channel[1], &answer, sizeof answer);
     ::_exit(written == static_cast<ssize_t>(sizeof answer) ? 0 : 1);
   }
-  long answer = -2;
+  child_answer answer{child < 0 ? errno : 0, -1};
   ::close(channel[1]);
-  if (::read(channel[0], &answer, sizeof answer) != static_cast<ssize_t>(sizeof answer)) answer = -2;
+  if (child > 0) {
+    ssize_t got;
+    while ((got = ::read(channel[0], &answer, sizeof answer)) < 0 && errno == EINTR) continue;
+    EXPECT_EQ(got, static_cast<ssize_t>(sizeof answer)) << "the child died before it answered";
+    ::waitpid(child, nullptr, 0);
+  }
   ::close(channel[0]);
-  if (child > 0) ::waitpid(child, nullptr, 0);
   return answer;
 }
 
@@ -321,28 +337,46 @@ TEST(CpuQuota, ARealCgroupsQuotaIsInheritedByItsChildGroup) {
   if (cpu_quota() < 1.5) GTEST_SKIP() << "NOT TESTED: this process itself runs under a quota below 1.5 CPUs";
   std::string tried;
   for (const std::string mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"}) {
-    const std::string outer = mount + "/weir-test-" + std::to_string(::getpid()), inner = outer + "/inner";
-    const auto write = [](const std::string& path, const char* text) {
-      std::ofstream out(path);
-      return static_cast<bool>(out << text << std::flush);
+    const auto failed = [&](const char* step, int error) {
+      tried += "; " + mount + ": " + step + ": " + std::generic_category().message(error);
     };
-    tried += " " + mount;
-    if (!fs::exists(mount + "/cgroup.procs") || ::mkdir(outer.c_str(), 0755) != 0) continue;
-    long answer = -2;
-    if (::mkdir(inner.c_str(), 0755) == 0) {
-      const bool limited = fs::exists(outer + "/cpu.max") ? write(outer + "/cpu.max", "150000 100000")
-                                                          : fs::exists(outer + "/cpu.cfs_quota_us") &&
-                                                                write(outer + "/cpu.cfs_period_us", "100000") &&
-                                                                write(outer + "/cpu.cfs_quota_us", "150000");
-      if (limited) answer = quota_of_a_child_in(inner);
+    if (!fs::exists(mount + "/cgroup.procs")) {
+      failed("no cgroup", ENOENT);
+      continue;
+    }
+    std::string outer = mount + "/weir-test-XXXXXX";  // what a killed run left behind must not be in the way
+    if (::mkdtemp(outer.data()) == nullptr) {
+      failed("mkdtemp", errno);
+      continue;
+    }
+    const std::string inner = outer + "/inner";
+    child_answer answer;
+    const char* step = "mkdir";
+    if (::mkdir(inner.c_str(), 0755) != 0) {
+      answer.error = errno;
+    } else {
+      step = "the quota";
+      if (fs::exists(outer + "/cpu.max")) {
+        answer.error = write_file(outer + "/cpu.max", "150000 100000");
+      } else {
+        answer.error = write_file(outer + "/cpu.cfs_period_us", "100000");
+        if (answer.error == 0) answer.error = write_file(outer + "/cpu.cfs_quota_us", "150000");
+      }
+      if (answer.error == 0) {
+        step = "moving a child";
+        answer = quota_of_a_child_in(inner);
+      }
       EXPECT_EQ(::rmdir(inner.c_str()), 0) << inner << " was left behind";
     }
     EXPECT_EQ(::rmdir(outer.c_str()), 0) << outer << " was left behind";
-    if (answer == -2) continue;
-    EXPECT_EQ(answer, 1500) << "in " << inner;
+    if (answer.error != 0) {
+      failed(step, answer.error);
+      continue;
+    }
+    EXPECT_EQ(answer.quota, 1500) << "in " << inner;
     return;
   }
-  GTEST_SKIP() << "NOT TESTED: no permission to make a cgroup with a CPU quota in any of" << tried;
+  GTEST_SKIP() << "NOT TESTED: no cgroup with a CPU quota can be had" << tried;
 }
 
 // ---- together with the mask
