@@ -14,7 +14,7 @@ from pathlib import Path
 LAYERS = {
     0: 'platform atomics hooked_atomics error options metrics futex throw topology topology_hwloc system sim_atomics',
     1: 'job gate_entry resumption slab free_list task_node child_node task_state join_state timer_entry references retry_terms presence set_once',
-    2: 'split_deque run_queue inject_queue inbox timer_wheel',
+    2: 'split_deque run_queue inject_queue express_slot inject_lane inbox timer_wheel',
     3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list runner room turnstile counter slot_table '
        'crew doors attention mailbox duty leader waiting_line aftermath backlog_evidence append_list codel',
     # A core and its workers know each other: one layer.

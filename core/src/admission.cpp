@@ -257,19 +257,19 @@ bool holds_credit(const job& j) noexcept { return j.counted() || (is_ticket(j) &
 }  // namespace
 
 // Null: no memory for it.
-inject_queue::producer* core::producer_of(lease& l, lane prio) noexcept {
+inject_lane::producer* core::producer_of(lease& l, lane prio) noexcept {
   if (prio == lane::normal) return &l.producer;
   const auto i = static_cast<std::size_t>(prio);
   WEIR_TRY {
-    if (!l.side[i]) l.side[i] = std::make_unique<inject_queue::producer>(lanes[i]);
+    if (!l.side[i]) l.side[i] = std::make_unique<inject_lane::producer>(lanes[i]);
   }
   WEIR_CATCH_ALL {}
   return l.side[i].get();
 }
 
 // What was taken out of a queue for a look. No memory for a block: the job ends here, and is counted.
-void core::put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcept {
-  if (q.enqueue(to, j)) return;
+void core::put_back(inject_lane::producer& to, inject_lane& l, job& j) noexcept {
+  if (l.enqueue(to, j)) return;
   if (j.counted()) started_elsewhere.add();
   const bool counts_itself = is_ticket(j) || is_turn(j) || is_resumption(j);
   {
@@ -284,8 +284,8 @@ void core::put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcep
 // The oldest in the lane's queue that holds a credit ends as dropped. False: there is none. What a worker has claimed is no longer
 // there; under this policy it claims one at a time, and starts it. The caller holds the core, which the callable's end may let go of.
 bool core::drop_oldest(lease& from, lane l) noexcept {
-  inject_queue& q = lanes[static_cast<std::size_t>(l)];
-  inject_queue::producer* const own = producer_of(from, l);
+  inject_lane& q = lanes[static_cast<std::size_t>(l)];
+  inject_lane::producer* const own = producer_of(from, l);
   if (own == nullptr) return false;
   // What is passed over is put back at the end: before that, it would be found again ahead of what others have queued.
   job passed[256];
@@ -428,8 +428,8 @@ bool is_sweep_marker(const job& j) noexcept { return &j.ops() == &marker_ops; }
 // the one job that is in hand. Amortised O(1) a cancelled task.
 void core::sweep(lease& l) noexcept {
   for (std::size_t i = 0; i < lane_count; ++i) {
-    inject_queue& q = lanes[i];
-    inject_queue::producer* p = i == static_cast<std::size_t>(lane::normal) ? &l.producer : l.side[i].get();
+    inject_lane& q = lanes[i];
+    inject_lane::producer* p = i == static_cast<std::size_t>(lane::normal) ? &l.producer : l.side[i].get();
     if (p == nullptr || !q.enqueue(*p, job{reinterpret_cast<std::uintptr_t>(&marker_ops), {0, 0}})) continue;
     job j;
     // The bound is for the case that a worker has taken the marker.

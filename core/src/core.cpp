@@ -29,6 +29,7 @@ core::core(const options& o, topology t)
       seen(o.obs != nullptr || o.stall_after != duration::zero() ? std::make_unique<observation>(*this) : nullptr),
       plain_id(seen == nullptr && o.codel_target.count() == 0 ? id : ~std::uint64_t{0}),
       pages(o.memory, this),
+      lanes{inject_lane(false), inject_lane(o.full != on_full::drop_oldest), inject_lane(false)},  // which of two is the oldest?
       idle(64, elastic),
       credits(o.capacity),
       time(*this),

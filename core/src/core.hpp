@@ -17,7 +17,7 @@
 #include "doors.hpp"
 #include "entry_list.hpp"
 #include "idle.hpp"
-#include "inject_queue.hpp"
+#include "inject_lane.hpp"
 #include "leader.hpp"
 #include "observation.hpp"
 #include "presence.hpp"
@@ -58,7 +58,7 @@ using counter_of_all = shared_counter<os_atomics>;
 // What one outside thread holds of a runtime. Kept and reused when the thread ends, so the number of leases is the
 // largest number of threads that submitted at the same time.
 struct lease {
-  lease(core& c, inject_queue& normal, page_source& pages) : owner(&c), producer(normal), heap(pages) {}
+  lease(core& c, inject_lane& normal, page_source& pages) : owner(&c), producer(normal), heap(pages) {}
   ~lease() { forget_recent(); }
   void forget_recent() noexcept {
     stop_hub::forget(recent_hub);
@@ -66,8 +66,8 @@ struct lease {
   }
   credit_lease<os_atomics> credits;
   core* owner;
-  inject_queue::producer producer;                        // normal lane
-  std::unique_ptr<inject_queue::producer> side[lane_count];  // the others, made when first used
+  inject_lane::producer producer;                        // normal lane
+  std::unique_ptr<inject_lane::producer> side[lane_count];  // the others, made when first used
   slab_heap heap;
   counter returned, rejected;
   presence<os_atomics> call;  // of submit(), from the publication on
@@ -160,8 +160,8 @@ class core {
   bool drop_oldest(lease& from, lane l) noexcept;
   outcome discard(const char* name) noexcept;  // on_full::discard: dropped or stopped
   void look_late() noexcept;
-  inject_queue::producer* producer_of(lease& l, lane prio) noexcept;
-  void put_back(inject_queue::producer& to, inject_queue& q, job& j) noexcept;
+  inject_lane::producer* producer_of(lease& l, lane prio) noexcept;
+  void put_back(inject_lane::producer& to, inject_lane& l, job& j) noexcept;
   void sweep(lease& l) noexcept;     // takes stale tickets out of the caller's own sub-queues
   void room_made(bool in_bulk = false) noexcept;  // serves the blocked; in bulk: only when there is room for many
   outcome wait_for_room(lease& l, const task_options* opts) noexcept;
@@ -226,7 +226,7 @@ class core {
   // What the shortest way in compares with: id, or of nobody where tasks are queued with the time, or observed.
   const std::uint64_t plain_id;
   page_source pages;
-  inject_queue lanes[lane_count];
+  inject_lane lanes[lane_count];
   inject_queue local;  // what workers submit: a sub-queue each, taken first by its worker, then by anybody
   idle_state<os_atomics> idle;
   credit_pool<os_atomics> credits;

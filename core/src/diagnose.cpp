@@ -3,6 +3,7 @@
 #include "worker.hpp"
 
 #include <cstring>
+#include <iterator>
 
 #include <unistd.h>
 
@@ -63,6 +64,7 @@ class printer {
   char text_[512];
 };
 
+const char* const slot_names[] = {"open", "being filled", "full", "being emptied"};  // express_slot's order
 const char* const lane_names[] = {"high", "normal", "low"};
 const char* const outcome_names[outcome_count] = {"ok",      "full",    "stopped", "cancelled", "expired",
                                                   "dropped", "timeout", "starved", "invalid",   "failed"};
@@ -116,7 +118,9 @@ class diagnosis {
     out_ << "\n  queues:";
     for (std::size_t i = 0; i < lane_count; ++i) out_ << " " << lane_names[i] << " " << c_.lanes[i].size();
     out_ << ", local " << c_.local.size() << ", entries " << (c_.entries_.empty() ? "none" : "some") << ", mail "
-         << std::uint64_t{c_.letters_.left()} << ", kept " << std::uint64_t{c_.kept_mark_.left()} << ", stale tickets " << c_.stale_tickets.load(relaxed) << "\n";
+         << std::uint64_t{c_.letters_.left()} << ", kept " << std::uint64_t{c_.kept_mark_.left()} << ", stale tickets " << c_.stale_tickets.load(relaxed);
+    const auto& slot = c_.lanes[static_cast<std::size_t>(lane::normal)].slot_;
+    out_ << ", slot " << slot_names[slot.state_.load(relaxed) % std::size(slot_names)] << (slot.hot() ? " hot\n" : " cold\n");
     out_ << "  capacity " << c_.credits.capacity() << ", taken " << c_.credits.taken_.load(relaxed) << ", started " << c_.started_sum()
          << ", free " << free_credits() << ", blocked " << c_.line_.length() << "\n";
     out_ << "  submitted " << submitted() << ", ended " << c_.ended_sum() << ":";

@@ -64,7 +64,7 @@ bool core::work_waits() const noexcept {
 // Of what a worker has claimed one counts: the others are as many as are worth a look at the rest.
 std::uint64_t core::waiting() const noexcept {
   std::uint64_t n = local.size() + (entries_.empty() ? 0 : 1);
-  for (const inject_queue& q : lanes) n += q.size();
+  for (const inject_lane& q : lanes) n += q.size();
   for (unsigned i = 0, e = slot_count(); i < e; ++i) n += slot(i)->claimed.visible() ? 1 : 0;
   return n;
 }

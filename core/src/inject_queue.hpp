@@ -57,6 +57,8 @@ struct queued_job {
 template <class Queue, class Element = job>
 class inject_adaptor {
  public:
+  using element = Element;
+
   // One for each thread that enqueues. Its tasks are taken in order.
   class producer {
    public:

@@ -199,9 +199,12 @@ void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr&
     });
     side.take_all([&](job& j) { deal_with(deal_with, j), more = true; });
     job batch[32];
-    for (inject_queue* q : {&lanes[0], &lanes[1], &lanes[2], &local})
-      while (!q->empty())
-        for (std::size_t n = q->take(batch, 32), i = 0; i < n; ++i, more = true) deal_with(deal_with, batch[i]);
+    const auto take_all = [&](auto& q) {
+      while (!q.empty())
+        for (std::size_t n = q.take(batch, 32), i = 0; i < n; ++i, more = true) deal_with(deal_with, batch[i]);
+    };
+    for (inject_lane& l : lanes) take_all(l);
+    take_all(local);
     for (unsigned i = 0, e = slot_count(); i < e; ++i) {
       worker& w = *slot(i);
       for (job j; w.claimed.visible();) {

@@ -24,6 +24,8 @@ constexpr unsigned nap_after = 6;           // unpaid or late steals in a row, w
 constexpr double crumb_spin_ns = 2'500;     // fork/flat: a ring is answered and the job taken within that, or it is back with its owner; no force yet
 constexpr std::int64_t nap_ns = 250'000;
 constexpr std::int64_t watch_ns = 60'000, longest_watch_ns = 500'000;  // submit/1: a watch costs a context switch each
+constexpr double express_after_ns = 500;     // ping_pong, wake/hot: nobody streams
+constexpr unsigned express_looks = 4;
 constexpr double surplus_idle_ns = 1e9;  // long beside a thread's making, which it saves, and short beside a burst's absence
 
 constexpr bool power_of_two(unsigned n) noexcept { return (n & (n - 1)) == 0; }
@@ -149,6 +151,7 @@ bool worker::steal_once(std::uint64_t now, bool force_now, std::uint64_t& force_
 void worker::search() noexcept {
   owner.tell_if_asked();
   owner.idle.enter_search();
+  inject_lane& lane_in = owner.lanes[static_cast<std::size_t>(lane::normal)];
   // Brought forward by a round that ended because there is work after all: that may be work which only force gets.
   std::uint64_t force_at = ticks() + ticks_of(first_force_ns), force_stuck_at = 0;
   for (;;) {
@@ -173,7 +176,13 @@ void worker::search() noexcept {
         unpaid_ = 0;
         return;
       }
-      if (n == 0 || !owner.lanes[static_cast<std::size_t>(lane::normal)].empty() || !owner.local.empty() ||
+      if (n != 0) {
+        if (now - t0 > ticks_of(express_after_ns)) lane_in.heat();
+        // A submitter that waits for each task is the one who minds how long a round of all other looks takes.
+        for (unsigned k = 0; k < express_looks && lane_in.hot() && !lane_in.express_waits() && owner.attention_bits() == bits; ++k)
+          cpu_relax();
+      }
+      if (lane_in.poll(normal_consumer) || n == 0 || !owner.local.empty() ||
           (bits & attention::side_lanes) != 0) {
         if (claim()) {
           if (now - t0 > spin_ / 2) longer_spin();

@@ -46,7 +46,7 @@ outcome submit_job(core& c, std::uintptr_t ops, job_words w, patience p) noexcep
       lease& l = *this_lease.last;
       if (l.credits.try_use()) [[likely]] {
         l.call.enter();
-        if (l.owner->lanes[static_cast<std::size_t>(lane::normal)].enqueue(l.producer, queued_job(ops | 1, w.word[0], w.word[1]))) [[likely]] {
+        if (l.owner->lanes[static_cast<std::size_t>(lane::normal)].submit(l.producer, ops | 1, w.word[0], w.word[1])) [[likely]] {
           c.published(lane::normal);
           l.call.leave();
           return outcome_ok;
@@ -220,34 +220,25 @@ outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noe
   const auto lane_index = static_cast<std::size_t>(a.prio);
   bool queued = false;
   WEIR_TRY {
-    inject_queue* q = &c.lanes[lane_index];
-    inject_queue::producer* from = nullptr;
-    if (a.on_worker) {
-      worker& w = *static_cast<worker*>(a.place);
-      if (a.prio == lane::normal) {
-        q = &c.local;
-        from = &w.local_producer;
-      } else {
-        auto& side = w.lane_producers[lane_index];
-        if (!side) side = std::make_unique<inject_queue::producer>(*q);
-        from = side.get();
-      }
-    } else {
+    inject_lane& into = c.lanes[lane_index];
+    const auto own = [&into](std::unique_ptr<inject_lane::producer>& p) {
+      if (!p) p = std::make_unique<inject_lane::producer>(into);
+      return p.get();
+    };
+    inject_lane::producer* from = nullptr;  // null: of what a worker submits, with no urgency
+    if (!a.on_worker) {
       lease& l = *static_cast<lease*>(a.place);
-      if (a.prio == lane::normal) {
-        from = &l.producer;
-      } else {
-        auto& side = l.side[lane_index];
-        if (!side) side = std::make_unique<inject_queue::producer>(*q);
-        from = side.get();
-      }
+      from = a.prio == lane::normal ? &l.producer : own(l.side[lane_index]);
+    } else if (a.prio != lane::normal) {
+      from = own(static_cast<worker*>(a.place)->lane_producers[lane_index]);
     }
-    if (n == 1) {
-      queued = q->enqueue(*from, queued_job(*jobs, a.tag));
+    if (n == 1 && from != nullptr) {
+      queued = into.submit(*from, jobs->tagged_ops | a.tag, jobs->data[0], jobs->data[1]);
     } else {
       std::vector<job> tagged(jobs, jobs + n);
       for (job& j : tagged) j.tagged_ops |= a.tag;
-      queued = q->enqueue(*from, tagged.data(), n);
+      queued = from != nullptr ? into.enqueue(*from, tagged.data(), n)
+                               : c.local.enqueue(static_cast<worker*>(a.place)->local_producer, tagged.data(), n);
     }
   }
   WEIR_CATCH_ALL { queued = false; }

@@ -160,7 +160,7 @@ bool worker::take_kept(bool searching) noexcept {
 }
 
 std::size_t worker::take_lane(lane l, std::size_t n) noexcept {
-  inject_queue& q = owner.lanes[static_cast<std::size_t>(l)];
+  inject_lane& q = owner.lanes[static_cast<std::size_t>(l)];
   if (l == lane::normal) return q.take(normal_consumer, batch_, n);
   const std::uint32_t bit = attention::lane_bit(l);
   if ((owner.attention_bits() & bit) == 0) return 0;

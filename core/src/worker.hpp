@@ -82,8 +82,9 @@ class worker final : public worker_base, public runner {
   run_queue<os_atomics> claimed;
   mailbox<os_atomics, job> mail;  // ahead of the producers: making it may fail, and theirs would be used again
   inject_queue::producer local_producer;
-  std::unique_ptr<inject_queue::producer> lane_producers[lane_count];
-  inject_queue::consumer normal_consumer, local_consumer;
+  std::unique_ptr<inject_lane::producer> lane_producers[lane_count];
+  inject_lane::consumer normal_consumer;
+  inject_queue::consumer local_consumer;
   slab_heap heap;
   stop_hub* recent_hub = nullptr;
   retry_terms* recent_terms = nullptr;

@@ -1,9 +1,10 @@
-// inject_queue.hpp, its adaptor: what an idle worker may believe. moodycamel itself is trusted; here a queue of one producer
+// inject_queue.hpp, its adaptor, and inject_lane.hpp: what an idle worker may believe, and in which order jobs come. moodycamel itself is trusted; here a queue of one producer
 // makes the promises that weir relies on, and has the weakness that weir works around: a consumer in the middle of a call
 // has counted itself in, and until it takes that back another one is told "empty" though an element is there.
 #include "relacy.hpp"
 
 #include "idle.hpp"
+#include "inject_lane.hpp"
 #include "inject_queue.hpp"
 #include "parker.hpp"
 
@@ -111,5 +112,92 @@ struct inject_empty : model::test<inject_empty, 3> {
   void after() { MODEL_CHECK(taken[0] == 1 && taken[1] == 1 && q.empty()); }
 };
 MODEL_ADD(inject_empty);
+
+// The same of a lane whose slot is tried: what lies there is as good as enqueued.
+struct express_parks : model::test<express_parks, 3> {
+  static constexpr const char* fact = "a worker that parks has not overlooked what lies in the slot or behind it";
+  static constexpr const char* files = "inject_lane.hpp; express_slot.hpp; idle.hpp; parker.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 40'000};
+
+  using lane = lane_adaptor<A, inject_adaptor<promised_queue, queued_job>>;
+  lane l{true};
+  lane::producer p{l};
+  lane::consumer c[2]{lane::consumer{l}, lane::consumer{l}};
+  idle_state<A> idle{1};
+  parker<A> bed;
+  A::atomic<unsigned> left{3};
+  A::atomic<unsigned> taken[3]{};
+
+  void before() { l.heat(); }
+  bool take(unsigned me) {
+    job j[2]{};
+    const std::size_t n = l.take(c[me], j, 2);
+    for (std::size_t i = 0; i < n; ++i) {
+      MODEL_CHECK(j[i].data[0] < 3 && taken[j[i].data[0]].fetch_add(1, relaxed) == 0);
+      if (left.fetch_sub(1, relaxed) != 1) continue;
+      A::fence_seq_cst();
+      wake();
+    }
+    return n != 0;
+  }
+  void wake() {
+    if (idle.claim() >= 0) bed.unpark();
+  }
+  void worker() {
+    while (left.load(relaxed) != 0) {
+      if (take(0)) continue;
+      idle.enter_search();
+      idle.prepare(0, false);
+      if (!((!l.empty() || left.load(relaxed) == 0) && idle.cancel(0))) bed.park();
+      idle.leave_with_work();
+      A::pause();
+    }
+  }
+  void thread(unsigned i) {
+    if (i == 0) return worker();
+    if (i == 1) return static_cast<void>(take(1));
+    for (std::uint64_t n = 0; n < 3; ++n) {
+      MODEL_CHECK(l.submit(p, 2, n, 0));
+      if (idle.published() != 0 && idle.should_wake()) wake();
+    }
+  }
+  void after() { MODEL_CHECK(left.load(relaxed) == 0 && l.empty()); }
+};
+MODEL_ADD(express_parks);
+
+// A worker that reminds submitters of the slot may do so long after it has seen the queue empty.
+struct express_order : model::test<express_order, 3> {
+  static constexpr const char* fact = "one worker takes the jobs of one thread in order, whichever way they go";
+  static constexpr const char* files = "inject_lane.hpp; express_slot.hpp";
+  static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 40'000};
+  static constexpr auto modes = model::one_mode;
+
+  using lane = lane_adaptor<A, inject_adaptor<promised_queue, queued_job>>;
+  lane l{true};
+  lane::producer p{l};
+  lane::consumer c{l};
+  std::uint64_t next = 0;
+
+  void take(std::size_t most) {
+    job j[2]{};
+    for (std::size_t n = l.take(c, j, most), i = 0; i < n; ++i) MODEL_CHECK(j[i].data[0] == next++);
+  }
+  void thread(unsigned i) {
+    if (i == 0) {
+      take(1);
+      l.poll(c);
+      take(2);
+    } else if (i == 1) {
+      l.heat();
+    } else {
+      for (std::uint64_t n = 0; n < 3; ++n) MODEL_CHECK(l.submit(p, 2, n, 0));
+    }
+  }
+  void after() {
+    for (int i = 0; i < 3; ++i) take(2);
+    MODEL_CHECK(next == 3 && l.empty());
+  }
+};
+MODEL_ADD(express_order);
 
 }  // namespace

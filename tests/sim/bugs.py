@@ -164,6 +164,12 @@ BUGS = {
          'if (owner.paused()) return owner.put_entry_back', 'if (weir_sim_bug != 54 && owner.paused()) return owner.put_entry_back'),
     55: ('a worker whose observer has taken its token', 'search.cpp', 1,
          'if (bed.roused()) bed.unpark();', 'if (weir_sim_bug != 55 && bed.roused()) bed.unpark();'),
+    56: ('a worker that sleeps over what lies in the slot', 'inject_lane.hpp', 1,
+         'return !slot_.filled() && queue_.empty();', 'return (weir_sim_bug == 56 || !slot_.filled()) && queue_.empty();'),
+    57: ('a job that goes to the queue while an earlier one of its thread lies in the slot', 'inject_lane.hpp', 1,
+         'p.last_ == producer::slot && slot_.take_back(p.turn_, j)', 'weir_sim_bug != 57 && p.last_ == producer::slot && slot_.take_back(p.turn_, j)'),
+    58: ('a job that goes ahead of its own thread\'s in the queue', 'inject_lane.hpp', 1,
+         'if (!queue_.empty()) return slot_.cool(), false;', 'if (weir_sim_bug != 58 && !queue_.empty()) return slot_.cool(), false;'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

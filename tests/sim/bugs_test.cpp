@@ -77,6 +77,9 @@ const mistake mistakes[] = {
     {53, "AWorkerThatReadsTheMailThatCameAfterAPause", &cases::what_comes_after_a_pause_waits},
     {54, "AWorkerThatAnswersACallThatCameAfterAPause", &cases::what_comes_after_a_pause_waits},
     {55, "AWorkerWhoseObserverHasTakenItsToken", &cases::an_observer_forks_when_a_worker_parks},
+    {56, "AWorkerThatSleepsOverWhatLiesInTheSlot", &cases::who_waits_for_each_task_keeps_its_order},
+    {57, "AJobInTheQueueWhileAnEarlierOneLiesInTheSlot", &cases::who_waits_for_each_task_keeps_its_order},
+    {58, "AJobThatGoesAheadOfItsOwnThreadsInTheQueue", &cases::who_waits_for_each_task_keeps_its_order},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

@@ -29,6 +29,7 @@ const named all[] = {
     CASE(what_does_not_fit_is_discarded),
     CASE(an_overload_ends_each_task_once),
     CASE(a_stream_passes_over_no_child),
+    CASE(who_waits_for_each_task_keeps_its_order),
     CASE(nested_joins_add_up),
     CASE(children_of_a_node_run_once),
     CASE(a_fork_that_throws_ends_its_sibling_first),

@@ -32,6 +32,7 @@ void the_oldest_makes_room();
 void what_does_not_fit_is_discarded();
 void an_overload_ends_each_task_once();
 void a_stream_passes_over_no_child();
+void who_waits_for_each_task_keeps_its_order();
 
 // fork.cpp
 void nested_joins_add_up();

@@ -530,4 +530,33 @@ void a_stream_passes_over_no_child() {
   HOLDS(streamed.load(std::memory_order_relaxed) == stream);
 }
 
+// Its jobs go ahead of the queue, and now and then it submits more than one.
+void who_waits_for_each_task_keeps_its_order() {
+  const unsigned workers = up_to(2);
+  weir::runtime rt(with_workers(workers));
+  constexpr int each = 9;
+  struct sender {
+    shared<int> begun{0};
+    shared<int> late{0};  // began before an earlier one
+  };
+  std::array<sender, 2> senders;
+  const auto send = [&](sender& me) {
+    for (int i = 0; i < each; ++i) {
+      HOLDS(rt.submit([&me, i] {
+        if (me.begun.fetch_add(1, std::memory_order_relaxed) != i) me.late.fetch_add(1, std::memory_order_relaxed);
+      }));
+      if (i % 4 != 2)
+        while (me.begun.load(std::memory_order_relaxed) != i + 1) std::this_thread::yield();
+    }
+  };
+  weir::sim::thread a([&] { send(senders[0]); });
+  send(senders[1]);
+  a.join();
+  HOLDS(rt.drain().complete);
+  for (sender& s : senders) {
+    HOLDS(s.begun.load(std::memory_order_relaxed) == each);
+    HOLDS(workers != 1 || s.late.load(std::memory_order_relaxed) == 0);
+  }
+}
+
 }  // namespace cases

@@ -1,6 +1,6 @@
 // The queues alone, for longer than a unit test may take: random owners, random thieves, and a count of what each took.
 #include "futex.hpp"
-#include "inject_queue.hpp"
+#include "inject_lane.hpp"
 #include "run_queue.hpp"
 
 #include <weir/detail/split_deque.hpp>
@@ -14,7 +14,7 @@
 namespace {
 
 using namespace test;
-using weir::detail::inject_queue;
+using weir::detail::inject_lane;
 using weir::detail::job;
 using weir::detail::os_atomics;
 using weir::detail::steal_outcome;
@@ -98,14 +98,14 @@ TEST_P(Queues, DequesOfOwnersThatStealFromEachOtherGiveEachJobOnce) {
   }
 }
 
-// From the inject queue in batches into run queues, from which everybody steals: the way of a submitted task.
+// From a lane, its slot and its queue, in batches into run queues, from which everybody steals: the way of a submitted task.
 TEST_P(Queues, InjectedJobsReachOneOfManyRunQueuesOnce) {
   const unsigned n = GetParam();
   const std::size_t senders = 2, each = rounds(60'000);
   std::vector<std::atomic<unsigned char>> taken(senders * each);
-  inject_queue in;
-  std::vector<std::unique_ptr<inject_queue::producer>> from;
-  for (std::size_t i = 0; i < senders; ++i) from.push_back(std::make_unique<inject_queue::producer>(in));
+  inject_lane in(true);
+  std::vector<std::unique_ptr<inject_lane::producer>> from;
+  for (std::size_t i = 0; i < senders; ++i) from.push_back(std::make_unique<inject_lane::producer>(in));
   struct owner {
     weir::detail::run_queue<os_atomics> q;
   };
@@ -116,12 +116,12 @@ TEST_P(Queues, InjectedJobsReachOneOfManyRunQueuesOnce) {
     if (me >= n) {
       const std::size_t s = me - n;
       for (std::size_t i = 0; i < each; ++i) {
-        ASSERT_TRUE(in.enqueue(*from[s], job{2, {s * each + i, ~(s * each + i)}}));
+        ASSERT_TRUE(in.submit(*from[s], 2, s * each + i, ~(s * each + i)));
         if (random.one_in(64)) std::this_thread::yield();
       }
       return;
     }
-    inject_queue::consumer c(in);
+    inject_lane::consumer c(in);
     const auto done = [&](const job& j) {
       if (j.data[1] != ~j.data[0]) std::abort();  // torn
       ++taken[j.data[0]];
@@ -129,6 +129,8 @@ TEST_P(Queues, InjectedJobsReachOneOfManyRunQueuesOnce) {
     };
     job batch[32], j{};
     while (left > 0) {
+      if (random.one_in(8)) in.heat();
+      if (random.one_in(4)) in.poll(c);
       if (const std::size_t got = in.take(c, batch, 1 + random.below(32)); got != 0) {
         owners[me].q.refill(batch, got);
         while (owners[me].q.pop(j)) {
@@ -148,6 +150,40 @@ TEST_P(Queues, InjectedJobsReachOneOfManyRunQueuesOnce) {
   std::size_t wrong = 0;
   for (const auto& t : taken) wrong += t != 1;
   EXPECT_EQ(wrong, 0u) << "of " << taken.size();
+  EXPECT_TRUE(in.empty());
+}
+
+// One worker, and submitters that wait now and then: each sees its own order, whichever way its jobs go.
+TEST_F(stress, ALaneKeepsEachSubmittersOrderForOneWorker) {
+  const unsigned senders = 3;
+  const std::size_t each = rounds(60'000);
+  inject_lane in(true);
+  std::vector<std::unique_ptr<inject_lane::producer>> from;
+  for (unsigned i = 0; i < senders; ++i) from.push_back(std::make_unique<inject_lane::producer>(in));
+  std::vector<std::atomic<std::size_t>> taken(senders);
+  std::size_t wrong = 0;
+  together(senders + 1, [&](unsigned me) {
+    random_numbers random(200 + me);
+    if (me < senders) {
+      for (std::size_t i = 0; i < each; ++i) {
+        ASSERT_TRUE(in.submit(*from[me], 2, me, i));
+        if (!random.one_in(4))
+          while (taken[me] != i + 1) std::this_thread::yield();
+      }
+      return;
+    }
+    inject_lane::consumer c(in);
+    job batch[32];
+    for (std::size_t left = senders * each; left != 0;) {
+      if (random.one_in(4)) in.heat();
+      in.poll(c);
+      const std::size_t got = in.take(c, batch, 1 + random.below(32));
+      for (std::size_t i = 0; i < got; ++i) wrong += taken[batch[i].data[0]]++ != batch[i].data[1];
+      left -= got;
+      if (got == 0) std::this_thread::yield();
+    }
+  });
+  EXPECT_EQ(wrong, 0u);
   EXPECT_TRUE(in.empty());
 }
 

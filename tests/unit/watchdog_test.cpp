@@ -93,14 +93,14 @@ TEST(Watchdog, RecognisesALostWakeUp) {
                  o.spin = std::chrono::microseconds(0);
                  weir::runtime rt(o);
                  auto& c = weir::runtime_access::core_of(rt);
-                 weir::detail::inject_queue::producer p(c.lanes[1]);
+                 weir::detail::inject_lane::producer p(c.lanes[1]);
                  eventually([&] { return c.metrics().parks >= 2; });
                  let_it_misbehave();
-                 c.lanes[1].enqueue(p, weir::detail::job{});
+                 c.lanes[1].enqueue(p, weir::detail::queued_job(weir::detail::job{}));
                  watch("B.LostWakeUp", 1);
                  for (;;) ::pause();
                }),
-               {"this test hangs: B.LostWakeUp", "normal 1", "parked: 0 1", "w0 (slot 0) is parked", "bed slept in",
+               {"this test hangs: B.LostWakeUp", "normal 1", ", slot open ", "parked: 0 1", "w0 (slot 0) is parked", "bed slept in",
                 "HUNG? public work waits, 2 workers are parked, nobody searches: a lost wake-up"});
 }
 
