@@ -8,14 +8,15 @@
 //
 // Invariants
 //   I1  the words are written by whoever made open into writing, and read by whoever made full into taking.
-//   I2  nobody waits for anybody: who finds it neither open nor full goes to the queue. A job that is being written was not published.
+//   I2  nobody waits for anybody: who finds it neither open nor full goes to the queue. A job that is being written was not published;
+//       one that was taken back by its submitter was, and he publishes again, whatever becomes of it.
 //
 // Edges
 //   [fill]  offer's and put_back's store of full → take's compare-exchange: the job, and what it points at. take_back acquires nothing:
 //           the job is its caller's.
 //   [room]  let_go's store of open → offer's compare-exchange: the words are written after the last job's were read.
 //
-// What was offered before idle_state::published() is there for filled() after prepare(), as if it had been enqueued.
+// What was offered before idle_state::published(), and not taken back since, is there for filled() after prepare(), as if it had been enqueued.
 // Lineage: one cell of Vyukov's bounded queue of many producers and consumers.
 #pragma once
 

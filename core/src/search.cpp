@@ -151,7 +151,8 @@ bool worker::steal_once(std::uint64_t now, bool force_now, std::uint64_t& force_
 void worker::search() noexcept {
   owner.tell_if_asked();
   owner.idle.enter_search();
-  inject_lane& lane_in = owner.lanes[static_cast<std::size_t>(lane::normal)];
+  inject_lane& from_outside = owner.lanes[static_cast<std::size_t>(lane::normal)];
+  bool alone = from_outside.lately(normal_consumer) && owner.topo.cpus.size() > 1;
   // Brought forward by a round that ended because there is work after all: that may be work which only force gets.
   std::uint64_t force_at = ticks() + ticks_of(first_force_ns), force_stuck_at = 0;
   for (;;) {
@@ -176,22 +177,22 @@ void worker::search() noexcept {
         unpaid_ = 0;
         return;
       }
+      auto seen = inject_lane::look::unknown;
       if (n != 0) {
-        if (now - t0 > ticks_of(express_after_ns)) lane_in.heat();
-        // A submitter that waits for each task is the one who minds how long a round of all other looks takes.
-        for (unsigned k = 0; k < express_looks && lane_in.hot() && !lane_in.express_waits() && owner.attention_bits() == bits; ++k)
-          cpu_relax();
+        if (now - t0 > ticks_of(express_after_ns)) from_outside.heat();
+        // A submitter that waits for each of its tasks is the one who minds how long a round of all other looks takes.
+        for (unsigned k = 0; alone && k < express_looks && !from_outside.express_waits() && owner.attention_bits() == bits; ++k) cpu_relax();
+        seen = from_outside.poll();
       }
-      if (lane_in.poll(normal_consumer) || n == 0 || !owner.local.empty() ||
-          (bits & attention::side_lanes) != 0) {
-        if (claim()) {
+      if (seen != inject_lane::look::nothing || !owner.local.empty() || (bits & attention::side_lanes) != 0) {
+        if (claim(seen == inject_lane::look::slot_only)) {
           if (now - t0 > spin_ / 2) longer_spin();
           unpaid_ = 0;
           return leave_search();
         }
       }
       const bool force_now = now >= force_at;
-      if (steal_once(now, force_now, force_stuck_at)) return;
+      if (steal_once(now, force_now, force_stuck_at)) return from_outside.found_elsewhere(normal_consumer);
       if (force_now) force_at = now + ticks_of(force_again_ns);
       if (n == 0 || (n >= 32 && power_of_two(n))) ring_all();
       if (now >= spin_end) break;
@@ -201,6 +202,8 @@ void worker::search() noexcept {
     if (gives_up_duty()) return leave_search();
     const bool late = unpaid_ != 0 && somebody_answered();
     if (late) came_too_late();
+    alone = false;
+    from_outside.found_elsewhere(normal_consumer);
     if (sleep(unpaid_ >= nap_after, late)) force_at = ticks() + ticks_of(first_force_ns);
     else force_at = std::min(force_at, ticks());
     if ((owner.attention_bits() & attention::stop) != 0) return leave_search();

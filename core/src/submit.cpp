@@ -51,6 +51,7 @@ outcome submit_job(core& c, std::uintptr_t ops, job_words w, patience p) noexcep
           l.call.leave();
           return outcome_ok;
         }
+        c.published(lane::normal);  // an earlier one of this thread's may have been out of sight
         l.call.leave();
         unadmit(c, admission{&l, 1, lane::normal, false, true, -1}, 1);
         return outcome_of(errc::failed);
@@ -242,11 +243,11 @@ outcome enqueue(core& c, const admission& a, const job* jobs, std::size_t n) noe
     }
   }
   WEIR_CATCH_ALL { queued = false; }
+  c.published(a.prio);  // if nothing was queued, too: an earlier one of this thread's may have been out of sight
   if (!queued) {
     unadmit(c, a, n);
     return outcome_of(errc::failed);
   }
-  c.published(a.prio);
   return outcome_ok;
 }
 
@@ -342,9 +343,8 @@ bool core::post_while_held(const job& j, lane prio, int target) noexcept {
     }
     o = enqueue(*this, a, &j, 1);
   }
-  if (o != outcome_ok) return false;
-  look_late();
-  return true;
+  look_late();  // in either case: what enqueue() took in hand may have been all that a shutdown missed
+  return o == outcome_ok;
 }
 
 void core::keep(gate_entry& e) noexcept {

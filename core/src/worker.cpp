@@ -159,9 +159,9 @@ bool worker::take_kept(bool searching) noexcept {
   return true;
 }
 
-std::size_t worker::take_lane(lane l, std::size_t n) noexcept {
+std::size_t worker::take_lane(lane l, std::size_t n, bool nothing_queued) noexcept {
   inject_lane& q = owner.lanes[static_cast<std::size_t>(l)];
-  if (l == lane::normal) return q.take(normal_consumer, batch_, n);
+  if (l == lane::normal) return q.take(normal_consumer, batch_, n, nothing_queued);
   const std::uint32_t bit = attention::lane_bit(l);
   if ((owner.attention_bits() & bit) == 0) return 0;
   if (const std::size_t got = q.take(batch_, n); got != 0) return got;
@@ -169,10 +169,10 @@ std::size_t worker::take_lane(lane l, std::size_t n) noexcept {
   return 0;
 }
 
-std::size_t worker::take_source(unsigned source, std::size_t n) noexcept {
+std::size_t worker::take_source(unsigned source, std::size_t n, bool nothing_queued) noexcept {
   const bool due = age_[source] >= owner.opts.starvation_bound / 4;
   std::size_t got = source == local_source ? owner.local.take_own(local_producer, batch_, n)
-                                           : take_lane(static_cast<lane>(source), n);
+                                           : take_lane(static_cast<lane>(source), n, nothing_queued);
   if (got == 0 && source == local_source && due && !owner.local.empty()) {  // what a busy worker's task left for others
     got = owner.local.take(local_consumer, batch_, n);
     steals.add(got);
@@ -188,8 +188,8 @@ std::size_t worker::take_source(unsigned source, std::size_t n) noexcept {
 // worker's tasks submitted, then the low lane, then what other workers' tasks submitted. Any source that stays
 // non-empty is served within starvation_bound starts: a source that was passed over for a quarter of it goes first, with a
 // sixteenth. A batch is three quarters of it while one source is in use, an eighth while several are, so the longest gap is
-// 3/4 + 3/16 of it.
-bool worker::claim() noexcept {
+// 3/4 + 3/16 of it. nothing_queued: the queue of the normal lane has just been seen empty.
+bool worker::claim(bool nothing_queued) noexcept {
   settle_turns();
   const std::size_t last_batch = batch_size_;
   std::uint64_t now = ticks();
@@ -206,16 +206,16 @@ bool worker::claim() noexcept {
     for (unsigned s = 1; s <= local_source; ++s)
       if (age_[s] > age_[oldest]) oldest = s;
     if (age_[oldest] < bound / 4) break;
-    n = take_source(from = oldest, std::min<std::size_t>(most, std::max(1u, bound / 16)));
+    n = take_source(from = oldest, std::min<std::size_t>(most, std::max(1u, bound / 16)), nothing_queued);
   }
-  if (n == 0) n = take_source(from = static_cast<unsigned>(lane::high), most);
+  if (n == 0) n = take_source(from = static_cast<unsigned>(lane::high), most, nothing_queued);
   if (n == 0) {
     const unsigned normal = static_cast<unsigned>(lane::normal);
     const unsigned first = last_source_ == normal ? local_source : normal;
-    n = take_source(from = first, most);
-    if (n == 0) n = take_source(from = first == normal ? local_source : normal, most);
+    n = take_source(from = first, most, nothing_queued);
+    if (n == 0) n = take_source(from = first == normal ? local_source : normal, most, nothing_queued);
   }
-  if (n == 0) n = take_source(from = static_cast<unsigned>(lane::low), most);
+  if (n == 0) n = take_source(from = static_cast<unsigned>(lane::low), most, nothing_queued);
   if (n == 0) {
     n = owner.local.take(local_consumer, batch_, most);
     if (n != 0) steals.add(n);
@@ -225,6 +225,7 @@ bool worker::claim() noexcept {
   mixed_ = mixed_ ? (last_source_ != from || ++same_source_ < 8) : last_source_ != from;
   if (last_source_ != from) same_source_ = 0;
   last_source_ = from;
+  if (from != static_cast<unsigned>(lane::normal)) owner.lanes[static_cast<std::size_t>(lane::normal)].found_elsewhere(normal_consumer);
   note_look(now);  // before anybody sees the jobs
   claimed.refill(batch_, n);
   batch_size_ = n;

@@ -111,7 +111,7 @@ class worker final : public worker_base, public runner {
   void loop() noexcept;
   bool attend(std::uint32_t bits, bool searching = false) noexcept;
   void run_observed(entry_job& e) noexcept;
-  bool claim() noexcept;
+  bool claim(bool nothing_queued = false) noexcept;
   std::size_t most_at_once() const noexcept;
   void settle_turns() noexcept;
   void measure(std::uint64_t now) noexcept;
@@ -119,8 +119,8 @@ class worker final : public worker_base, public runner {
   bool drained_lately(std::uint64_t now) const noexcept;
   bool senior_drains() const noexcept;
   bool somebody_hides() const noexcept;
-  std::size_t take_lane(lane l, std::size_t n) noexcept;
-  std::size_t take_source(unsigned source, std::size_t n) noexcept;
+  std::size_t take_lane(lane l, std::size_t n, bool nothing_queued) noexcept;
+  std::size_t take_source(unsigned source, std::size_t n, bool nothing_queued) noexcept;
   void search() noexcept;
   bool has_work(bool forks_too) const noexcept;
   bool hoards() const noexcept;

@@ -42,9 +42,9 @@ struct express_jobs : model::test<express_jobs, 4> {
       if (t == 2) take();
       return;
     }
+    express::turn mine = 0;
     for (unsigned i = t; i < 4; i += 2) {
       pointed_at[i].set(static_cast<int>(i) + 1);
-      express::turn mine = 0;
       offered[i] = slot.offer(mine, 2 * i + 2, i, ~std::uint64_t{i});
       if (!offered[i]) continue;
       job j{};

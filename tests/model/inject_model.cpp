@@ -8,6 +8,8 @@
 #include "inject_queue.hpp"
 #include "parker.hpp"
 
+#include <utility>
+
 using namespace weir::detail;
 
 namespace {
@@ -113,16 +115,27 @@ struct inject_empty : model::test<inject_empty, 3> {
 };
 MODEL_ADD(inject_empty);
 
+// No memory for the first job that comes.
+class refusing_queue : public promised_queue {
+ public:
+  using promised_queue::promised_queue;
+  bool enqueue(producer_token_t& p, const job& j) { return std::exchange(refused_, true) && promised_queue::enqueue(p, j); }
+
+ private:
+  bool refused_ = false;
+};
+
 // The same of a lane whose slot is tried: what lies there is as good as enqueued.
-struct express_parks : model::test<express_parks, 3> {
-  static constexpr const char* fact = "a worker that parks has not overlooked what lies in the slot or behind it";
+template <class Self, class Queue>
+struct express_parker : model::test<Self, 3> {
   static constexpr const char* files = "inject_lane.hpp; express_slot.hpp; idle.hpp; parker.hpp";
   static constexpr model::effort work{.preemptions = 3, .bounded = 60'000, .random = 40'000};
 
-  using lane = lane_adaptor<A, inject_adaptor<promised_queue, queued_job>>;
+  using lane = lane_adaptor<A, inject_adaptor<Queue, queued_job>>;
   lane l{true};
-  lane::producer p{l};
-  lane::consumer c[2]{lane::consumer{l}, lane::consumer{l}};
+  typename lane::producer p{l};
+  using consumer = typename lane::consumer;
+  consumer c[2]{consumer{l}, consumer{l}};
   idle_state<A> idle{1};
   parker<A> bed;
   A::atomic<unsigned> left{3};
@@ -130,11 +143,13 @@ struct express_parks : model::test<express_parks, 3> {
 
   void before() { l.heat(); }
   bool take(unsigned me) {
+    const auto seen = l.poll();
+    if (seen == lane::look::nothing) return false;
     job j[2]{};
-    const std::size_t n = l.take(c[me], j, 2);
+    const std::size_t n = l.take(c[me], j, 2, seen == lane::look::slot_only);
     for (std::size_t i = 0; i < n; ++i) {
       MODEL_CHECK(j[i].data[0] < 3 && taken[j[i].data[0]].fetch_add(1, relaxed) == 0);
-      if (left.fetch_sub(1, relaxed) != 1) continue;
+      if (!Self::counts(j[i].data[0]) || left.fetch_sub(1, relaxed) != 1) continue;
       A::fence_seq_cst();
       wake();
     }
@@ -158,12 +173,36 @@ struct express_parks : model::test<express_parks, 3> {
     if (i == 1) return static_cast<void>(take(1));
     for (std::uint64_t n = 0; n < 3; ++n) {
       MODEL_CHECK(l.submit(p, 2, n, 0));
-      if (idle.published() != 0 && idle.should_wake()) wake();
+      publish();
     }
+  }
+  static bool counts(std::uint64_t) { return true; }
+  void publish() {
+    if (idle.published() != 0 && idle.should_wake()) wake();
   }
   void after() { MODEL_CHECK(left.load(relaxed) == 0 && l.empty()); }
 };
+struct express_parks : express_parker<express_parks, promised_queue> {
+  static constexpr const char* fact = "a worker that parks has not overlooked what lies in the slot or behind it";
+};
 MODEL_ADD(express_parks);
+// Two are submitted; the second is refused while the first lies in the slot, or goes through it, too.
+struct express_refused : express_parker<express_refused, refusing_queue> {
+  static constexpr const char* fact = "nor what its submitter took back for a job that was refused";
+  static constexpr const char* steps = "lane: publish though refused";
+  static bool counts(std::uint64_t id) { return id == 0; }
+  void before() {
+    l.heat();
+    left.store(1, relaxed);
+  }
+  void thread(unsigned i) {
+    if (i != 2) return express_parker::thread(i);
+    for (std::uint64_t n = 0; n < 2; ++n)
+      if (l.submit(p, 2, n, 0) || model::keeps("lane: publish though refused")) publish();
+  }
+  void after() { MODEL_CHECK(left.load(relaxed) == 0); }
+};
+MODEL_ADD(express_refused);
 
 // A worker that reminds submitters of the slot may do so long after it has seen the queue empty.
 struct express_order : model::test<express_order, 3> {
@@ -178,15 +217,14 @@ struct express_order : model::test<express_order, 3> {
   lane::consumer c{l};
   std::uint64_t next = 0;
 
-  void take(std::size_t most) {
+  void take(std::size_t most, bool nothing_queued = false) {
     job j[2]{};
-    for (std::size_t n = l.take(c, j, most), i = 0; i < n; ++i) MODEL_CHECK(j[i].data[0] == next++);
+    for (std::size_t n = l.take(c, j, most, nothing_queued), i = 0; i < n; ++i) MODEL_CHECK(j[i].data[0] == next++);
   }
   void thread(unsigned i) {
     if (i == 0) {
       take(1);
-      l.poll(c);
-      take(2);
+      take(2, l.poll() == lane::look::slot_only);
     } else if (i == 1) {
       l.heat();
     } else {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <vector>
 
 namespace {
@@ -101,27 +102,126 @@ TEST_F(InjectLane, AnothersJobInTheSlotStaysThere) {
 }
 
 TEST_F(InjectLane, WhoSawTheQueueEmptyTakesTheJobWithoutAnotherLook) {
+  using look = lane::look;
+  EXPECT_EQ(l.poll(), look::nothing);
   l.heat();
-  EXPECT_FALSE(l.poll(c));
   ASSERT_TRUE(submit(1));
+  EXPECT_EQ(l.poll(), look::slot_only);
   ASSERT_TRUE(submit(others, 7));
-  EXPECT_EQ(take(32), numbers{1});
-  EXPECT_TRUE(l.poll(c));
-  l.heat();
-  ASSERT_TRUE(submit(2));
-  EXPECT_EQ(take(32), (numbers{2, 7})) << "once";
+  EXPECT_EQ(l.poll(), look::queued);
+  job out[32];
+  ASSERT_EQ(l.take(c, out, 32, true), 1u);
+  EXPECT_EQ(out[0].data[0], 1u);
+  EXPECT_EQ(take(32), numbers{7});
 }
 
-TEST_F(InjectLane, WhoTakesOneAtATimeEndsARunThroughTheSlotWhenSomethingIsQueued) {
+TEST_F(InjectLane, WhoTakesOneAtATimeLooksAtTheQueueNext) {
+  for (std::uint64_t n = 1; n < 4; ++n) {
+    l.heat();
+    ASSERT_TRUE(submit(n));
+    ASSERT_TRUE(submit(others, 10 + n));
+  }
+  // Two of the first thread's went along with the next into the queue.
+  numbers all;
+  for (numbers got; !(got = take(1)).empty();) all.push_back(got[0]);
+  EXPECT_EQ(all.size(), 6u);
+  l.heat();
+  ASSERT_TRUE(submit(5));
+  ASSERT_TRUE(submit(others, 15));
+  ASSERT_TRUE(l.express_waits());
+  EXPECT_EQ(take(1), numbers{5});
+  l.heat();
+  ASSERT_TRUE(submit(6));
+  ASSERT_TRUE(l.express_waits());
+  EXPECT_EQ(take(1), numbers{15}) << "which has waited while another came through the slot";
+  EXPECT_EQ(take(1), numbers{6});
+  EXPECT_EQ(take(1), numbers{});
+}
+
+TEST_F(InjectLane, SaysWhoHasFoundHisLastJobInTheSlot) {
+  EXPECT_FALSE(l.lately(c));
   l.heat();
   ASSERT_TRUE(submit(1));
-  ASSERT_TRUE(submit(others, 7));
-  l.heat();
-  EXPECT_EQ(take(1), numbers{1});
-  EXPECT_FALSE(l.hot());
+  EXPECT_EQ(take(32), numbers{1});
+  EXPECT_TRUE(l.lately(c));
+  EXPECT_EQ(take(32), numbers{});
+  EXPECT_TRUE(l.lately(c)) << "an empty look changes nothing";
+  l.found_elsewhere(c);
+  EXPECT_FALSE(l.lately(c));
   ASSERT_TRUE(submit(2));
-  EXPECT_EQ(take(1), numbers{7});
-  EXPECT_EQ(take(1), numbers{2});
+  EXPECT_EQ(take(32), numbers{2});
+  ASSERT_TRUE(submit(3));
+  ASSERT_TRUE(submit(4));
+  EXPECT_EQ(take(32), (numbers{3, 4}));
+  EXPECT_FALSE(l.lately(c)) << "the queue it was";
+}
+
+// With so many producers a look at the queue is no trifle.
+TEST(InjectLaneOfMany, NotEachSubmitLooksWhetherTheQueueIsEmpty) {
+  lane l{true};
+  std::vector<std::unique_ptr<lane::producer>> many;
+  for (int i = 0; i < 64; ++i) many.push_back(std::make_unique<lane::producer>(l));
+  lane::consumer c(l);
+  job j;
+  ASSERT_TRUE(l.submit(*many[0], 2, 0, 0));
+  ASSERT_EQ(l.take(c, &j, 1), 1u);
+  l.heat();
+  int queued = 0;
+  while (!l.express_waits()) {
+    ASSERT_LE(++queued, 5) << "one in 64 / 16 does, at least";
+    ASSERT_TRUE(l.submit(*many[0], 2, 0, 0));
+    if (!l.express_waits()) {
+      ASSERT_EQ(l.take(c, &j, 1), 1u);
+    }
+  }
+  EXPECT_EQ(queued, 5);
+}
+
+// What the lane needs of a queue, and no memory from the `left`th enqueue on.
+struct poor_queue {
+  using element = weir::detail::queued_job;
+  struct producer {
+    explicit producer(poor_queue&) {}
+  };
+  using consumer = producer;
+  bool enqueue(producer&, const element& j) noexcept {
+    if (left == 0) return false;
+    --left;
+    jobs.push_back(j);
+    return true;
+  }
+  bool enqueue(producer&, const job*, std::size_t) noexcept { return false; }
+  std::size_t take(consumer&, job* out, std::size_t) noexcept {
+    if (jobs.empty()) return 0;
+    *out = jobs.front();
+    jobs.erase(jobs.begin());
+    return 1;
+  }
+  bool empty() const noexcept { return jobs.empty(); }
+  std::size_t size() const noexcept { return jobs.size(); }
+  static inline std::size_t left = 0;
+  std::vector<job> jobs;
+};
+
+TEST(InjectLaneWithoutMemory, KeepsAnEarlierJobWhereItIsOrInTheQueue) {
+  using poor_lane = weir::detail::lane_adaptor<weir::detail::os_atomics, poor_queue>;
+  for (const std::size_t enough_for : {0u, 1u}) {
+    poor_lane l{true};
+    poor_lane::producer p(l);
+    poor_lane::consumer c(l);
+    poor_queue::left = enough_for;
+    l.heat();
+    ASSERT_TRUE(l.submit(p, 2, 1, 0));
+    EXPECT_FALSE(l.submit(p, 2, 2, 0));
+    EXPECT_EQ(l.express_waits(), enough_for == 0);
+    EXPECT_EQ(l.size(), 1u);
+    poor_queue::left = 2;
+    ASSERT_TRUE(l.submit(p, 2, 3, 0));
+    job j[4];
+    std::vector<std::uint64_t> seen;
+    for (std::size_t n; (n = l.take(c, j, 1)) != 0;) seen.push_back(j[0].data[0]);
+    EXPECT_EQ(seen, (std::vector<std::uint64_t>{1, 3}));
+  }
 }
 
 TEST_F(InjectLane, AStreamMakesSubmittersForgetTheSlotAndSingleJobsRemindThem) {
