@@ -18,7 +18,7 @@ LAYERS = {
     3: 'idle parker sleeper follower credits quiescence entry_list group_counter running_list runner room turnstile counter slot_table '
        'crew doors attention mailbox duty leader waiting_line aftermath backlog_evidence append_list codel',
     # A core and its workers know each other: one layer.
-    5: 'worker search fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads elastic stop_hub blocking_pool '
+    5: 'worker late_ends search fork core dependant gate gate_state diagnose admission submit.cpp lifecycle threads elastic stop_hub blocking_pool '
        'timekeeper node_conditions queue_time observation',
     6: 'submit task_node.cpp task_wait executor join_handle runtime fork_join fork_each parallel siblings task_group timer strand limited task graph '
        'pipeline result_stream retry blocking coroutine',

@@ -98,7 +98,7 @@ class core {
   // ---- life (lifecycle.cpp) ----
   void acquire_ref() noexcept { add_reference(refs_); }
   void release_ref() noexcept;
-  void add_refs(std::uint64_t n) noexcept { refs_.fetch_add(n, relaxed); }    // of a worker, for frames to come
+  void add_refs(std::uint64_t n) noexcept { refs_.fetch_add(n, relaxed); }    // of a worker, for tasks and frames to come
   void drop_refs(std::uint64_t n) noexcept { drop_references(refs_, n); }     // while others hold it
   report drain(time_point until);
   report abort(std::function<void(task_fn&&)> sink);

@@ -413,7 +413,6 @@ bool alarm_clock::off() noexcept {
 // Behind the frame lies where it came from: null for operator new; else the core, which it holds, with bit 0 for its resource.
 // A worker holds the core for frames to come, many at once, so that a frame costs no shared write.
 namespace {
-constexpr std::uint64_t refs_at_once = 64;
 constexpr std::uintptr_t from_resource = 1;
 
 std::size_t tag_offset(std::size_t bytes) noexcept {
@@ -437,11 +436,7 @@ void* coroutine_allocate(std::size_t bytes) noexcept {
   void* p = nullptr;
   WEIR_TRY { p = in_slab ? w->heap.allocate(total, 16) : c.pages.plain(total, alignof(std::max_align_t)); }
   WEIR_CATCH_ALL { return nullptr; }
-  if (w->frame_refs == 0) {
-    c.add_refs(refs_at_once);
-    w->frame_refs = refs_at_once;
-  }
-  --w->frame_refs;
+  w->hold_core();
   ::new (&tag_of(p, bytes)) std::uintptr_t{reinterpret_cast<std::uintptr_t>(&c) | (in_slab ? 0 : from_resource)};
   return p;
 }
@@ -455,9 +450,7 @@ void coroutine_free(void* p, std::size_t bytes) noexcept {
   else c.pages.free_plain(p, tag_offset(bytes) + sizeof(std::uintptr_t), alignof(std::max_align_t));
   worker* const w = worker::current_of(c);
   if (w == nullptr) return c.release_ref();
-  if (++w->frame_refs < 2 * refs_at_once) return;
-  w->frame_refs -= refs_at_once;
-  c.drop_refs(refs_at_once);
+  w->let_go_of_core();
 }
 
 // ---- errors ----

@@ -115,12 +115,13 @@ class diagnosis {
     bit_list(c_.idle.parked_);
     out_ << ", napping:";
     bit_list(c_.idle.napping_);
+    const auto& slot = c_.lanes[static_cast<std::size_t>(lane::normal)].slot_;
     out_ << "\n  queues:";
     for (std::size_t i = 0; i < lane_count; ++i) out_ << " " << lane_names[i] << " " << c_.lanes[i].size();
     out_ << ", local " << c_.local.size() << ", entries " << (c_.entries_.empty() ? "none" : "some") << ", mail "
-         << std::uint64_t{c_.letters_.left()} << ", kept " << std::uint64_t{c_.kept_mark_.left()} << ", stale tickets " << c_.stale_tickets.load(relaxed);
-    const auto& slot = c_.lanes[static_cast<std::size_t>(lane::normal)].slot_;
-    out_ << ", slot " << slot_names[slot.state_.load(relaxed) % std::size(slot_names)] << (slot.hot() ? " hot\n" : " cold\n");
+         << std::uint64_t{c_.letters_.left()} << ", kept " << std::uint64_t{c_.kept_mark_.left()} << ", slot "
+         << slot_names[slot.state_.load(relaxed) % std::size(slot_names)] << (slot.hot() ? " hot" : " cold") << ", stale tickets "
+         << c_.stale_tickets.load(relaxed) << "\n";
     out_ << "  capacity " << c_.credits.capacity() << ", taken " << c_.credits.taken_.load(relaxed) << ", started " << c_.started_sum()
          << ", free " << free_credits() << ", blocked " << c_.line_.length() << "\n";
     out_ << "  submitted " << submitted() << ", ended " << c_.ended_sum() << ":";

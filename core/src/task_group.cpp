@@ -4,7 +4,8 @@
 // A round lasts from its first child to the wait() that finds nobody alive. A cancel belongs to one round: it takes the stop source
 // in the step in which it sets the flag, and counts as alive until all that had not begun have ended (what could starve does not count it,
 // for it ends by itself); wait() renews both in the step in which it sees that nobody is alive. In a forked child the lock may be held for
-// ever by a thread that is not there: nothing takes it.
+// ever by a thread that is not there: nothing takes it. A worker that runs children of one group without a limit, one after
+// another, tells it of their ends together (late_ends.hpp).
 #include <weir/task_group.hpp>
 
 #include "coroutine.hpp"
@@ -59,11 +60,13 @@ class group_state {
 
   core* const owner;  // null: nothing is ever accepted
   group_options options;
-  mutable detail::mutex mutex;
-  group_counter<os_atomics> children{mutex};
-  siblings unbegun;
   // Written under the lock. Read without it where the answer may be late by a moment: who writes them deals with whoever has not begun.
   atomic<bool> round_over{false}, cancelled{false};
+  atomic<bool> limited{false};  // whether a place may be awaited
+  // What is above is read for each child, what follows written.
+  alignas(cache_line) mutable detail::mutex mutex;
+  group_counter<os_atomics> children{mutex};
+  siblings unbegun;
   std::size_t cancelling = 0;  // cancels among what is alive
   std::optional<error> failed;
   std::vector<error> errors;
@@ -147,6 +150,32 @@ bool group_started(group_node& n) noexcept {
   return begins;
 }
 
+namespace {
+// Ends without an error, of children that are still listed.
+void tell_of_ends(group_state& g, child_node* const* all, unsigned n) noexcept {
+  std::shared_ptr<group_state> keep;  // as in group_ended()
+  child_node* admitted[late_ends::most];  // for a limit may have come since
+  resume_point* awaiter = nullptr;
+  {
+    const std::lock_guard lock(g.mutex);
+    for (unsigned i = 0; i < n; ++i) {
+      g.unbegun.unlink(*all[i]);
+      admitted[i] = g.unbegun.leave();
+      if (admitted[i] != nullptr) g.children.startable();
+      g.one_ended(keep, awaiter);
+    }
+  }
+  for (unsigned i = 0; i < n; ++i) post_admitted(admitted[i]);
+  if (awaiter != nullptr) resume_later(*awaiter);
+  for (unsigned i = 0; i < n; ++i) node_release(*all[i]);
+}
+constexpr late_ends::rules of_groups{&tell_of_ends, [](const job& j, const group_state& g) noexcept {
+  if (!is_ticket(j)) return false;
+  const task_node& n = *static_cast<const task_node*>(j.pointer());
+  return n.ops->source == &group_source && static_cast<const group_node&>(n).group == &g;
+}};
+}  // namespace
+
 void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
   if (is_observed(n)) [[unlikely]] observe_end(n, static_cast<outcome>(e));  // before anybody hears of it
   // Whoever asks running tasks to stop gets at the group through this child; after the count it may be gone.
@@ -158,6 +187,8 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
   std::stop_source source(std::nostopstate);
   resume_point* awaiter = nullptr;
   group_state& g = *n.group;
+  if (e == errc{} && !g.limited.load(relaxed))
+    if (worker* const w = worker::current(); w != nullptr && w->ends.add(n, g, of_groups)) return;
   {
     const std::lock_guard lock(g.mutex);
     if (e != errc{}) {
@@ -188,6 +219,7 @@ using detail::group_state;
 task_group::task_group(executor_ref e, group_options o)
     : core_(e.core_), gate_(e.gate_), state_(std::make_shared<group_state>(e.core_)) {
   state_->unbegun.limit = o.limit;
+  state_->limited.store(o.limit != 0, detail::relaxed);
   state_->options = std::move(o);
   if (core_ != nullptr) core_->acquire_ref();
   if (gate_ != nullptr) detail::gate_acquire(*gate_);
@@ -299,7 +331,10 @@ void task_group::set_limit(unsigned n) noexcept {
     detail::child_node* next = nullptr;
     {
       const std::lock_guard lock(g.mutex);
-      if (!changed) g.unbegun.limit = n;
+      if (!changed) {
+        g.unbegun.limit = n;
+        g.limited.store(n != 0, detail::relaxed);
+      }
       if ((next = g.unbegun.admit()) == nullptr) return;
       g.children.startable();
     }
@@ -322,17 +357,21 @@ namespace {
 bool passed(time_point until) noexcept { return until != time_point::max() && clock_type::now() >= until; }
 
 // On a worker: the oldest that have not begun, until there are none, or the time has passed.
-void run_unstarted(group_state& g, const detail::core& c, time_point until) noexcept {
+void run_unstarted(group_state& g, detail::worker& w, time_point until) noexcept {
+  const void* const outermost = w.ends.expect(nullptr);
   do {
     detail::child_node* n = nullptr;
     {
       const std::lock_guard lock(g.mutex);
       n = g.unbegun.oldest_unstarted();
     }
-    if (n == nullptr) return;
+    if (n == nullptr) break;
+    w.ends.expect(n);
     detail::node_try_run(*n);
     detail::node_release(*n);
-  } while (!passed(until) && !c.dead());
+  } while (!passed(until) && !w.owner.dead());
+  w.ends.expect(outermost);
+  if (!w.owner.dead()) w.ends.tell();
 }
 
 // Under the lock, while nobody is alive.
@@ -371,7 +410,7 @@ status task_group::wait(time_point until, bool at_any_price) {
       });
       if (in_gate->starves() && !at_any_price && !g.waits_for_cancels_only()) return errc::starved;
     }
-    if (w != nullptr && gate_ == nullptr) run_unstarted(g, *core_, until);
+    if (w != nullptr && gate_ == nullptr) run_unstarted(g, *w, until);
     if (g.dead()) continue;
     const auto park = [&](std::int64_t ns) {
       const std::int64_t limit = detail::until_ns(until);

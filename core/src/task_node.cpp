@@ -349,7 +349,10 @@ void node_init(task_node& n, core& c, const node_ops& ops, std::uint32_t flags, 
     }
   }
   if ((flags & observed) != 0) [[unlikely]] observe_init(n, c, o != nullptr ? o->name : nullptr);
-  if (via == nullptr) return c.acquire_ref();
+  if (via == nullptr) {
+    if (worker* const w = worker::current_of(c); w != nullptr) return w->hold_core();
+    return c.acquire_ref();
+  }
   gate_ticket& t = *::new (static_cast<void*>(&ticket_of(n))) gate_ticket;
   t.tagged_ops = reinterpret_cast<std::uintptr_t>(&ticket_ops);
   t.via = via;
@@ -361,7 +364,8 @@ namespace {
 struct keeper {
   explicit keeper(task_node& n) noexcept : c(node_owner(n)), g(is_gated(n) ? ticket_of(n).via : nullptr) {}
   void release() const noexcept {
-    if (g == nullptr) c->release_ref();
+    if (worker* const w = g == nullptr ? worker::current_of(*c) : nullptr; w != nullptr) w->let_go_of_core();
+    else if (g == nullptr) c->release_ref();
     else state_of(*g).drop_ref();
   }
   core* c;

@@ -58,7 +58,7 @@ void worker::main(int cpu) noexcept {
   if (owner.opts.on_thread_stop != nullptr) owner.opts.on_thread_stop(static_cast<int>(number));
   forget_recent();
   heap.abandon();
-  owner.drop_refs(std::exchange(frame_refs, 0));
+  owner.drop_refs(std::exchange(core_refs_, 0));
   this_worker = nullptr;
   owner.worker_left();
 }
@@ -66,10 +66,9 @@ void worker::main(int cpu) noexcept {
 void worker::loop() noexcept {
   for (;;) {
     const std::uint32_t bits = owner.attention_bits();
-    if ((bits & attention::stop) != 0) [[unlikely]] {
-      if (owner.dead()) returned_in_child();
-      return;
-    }
+    if ((bits & attention::stop) != 0 && owner.dead()) [[unlikely]] returned_in_child();
+    if (bits != 0 || on_duty.now() != on_duty.on) [[unlikely]] ends.tell();
+    if ((bits & attention::stop) != 0) [[unlikely]] return;
     if (on_duty.now() != on_duty.on) [[unlikely]] {
       drains.store(false, relaxed);
       hand_claimed_back();
@@ -89,9 +88,12 @@ void worker::loop() noexcept {
     }
     job j;
     if (claimed.pop(j)) {
+      ends.begins(j);
       run(j);
+      ends.expect(nullptr);
       continue;
     }
+    ends.tell();
     if (claim()) continue;
     search();
   }

@@ -5,6 +5,7 @@
 #include "core.hpp"
 #include "duty.hpp"
 #include "follower.hpp"
+#include "late_ends.hpp"
 #include "mailbox.hpp"
 #include "runner.hpp"
 #include "run_queue.hpp"
@@ -71,6 +72,16 @@ class worker final : public worker_base, public runner {
   bool take_mail(bool searching) noexcept;
   bool take_kept(bool searching) noexcept;
 
+  // A hold on the core, and the end of one, with no word that all share but once in many.
+  void hold_core() noexcept {
+    if (core_refs_ == 0) owner.add_refs(core_refs_ = refs_at_once);
+    --core_refs_;
+  }
+  void let_go_of_core() noexcept {
+    if (++core_refs_ < 2 * refs_at_once) return;
+    core_refs_ -= refs_at_once;
+    owner.drop_refs(refs_at_once);
+  }
   void count_start() noexcept { started_outside.add(); }
   void count_end(outcome o) noexcept { ended[o].add(); }
 
@@ -90,7 +101,7 @@ class worker final : public worker_base, public runner {
   retry_terms* recent_terms = nullptr;
   held_place* places = nullptr;  // in strands and limits: whose turns it is in
   coroutine_segment* segment = nullptr;  // of the coroutine that it runs
-  std::uint64_t frame_refs = 0;          // holds on the core that are not a frame's yet
+  late_ends ends;
   pthread_t thread{};
   bool has_thread = false;                // under spare_mutex_: a thread that nobody has joined yet
   atomic<std::uint64_t> looked{0};        // ticks: its last look at the queues, while it drains
@@ -160,6 +171,8 @@ class worker final : public worker_base, public runner {
   static constexpr unsigned most_unpaid = 7;
   unsigned unpaid_ = 0;       // steals in a row that took longer than they ran, or came too late
   std::uint64_t children_ = 0;
+  static constexpr std::uint64_t refs_at_once = 64;
+  std::uint64_t core_refs_ = 0;  // holds on the core that are nobody's yet: a task's, or a coroutine frame's
   std::uint64_t last_found_ = 0, idle_since_ = 0;  // of a surplus worker: what it had run when it looked last; ticks
   std::int64_t watch_ns_ = 60'000;
   std::uint64_t rng_;

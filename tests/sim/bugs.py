@@ -170,6 +170,10 @@ BUGS = {
          'p.last_ == producer::slot && slot_.take_back(p.turn_, j)', 'weir_sim_bug != 57 && p.last_ == producer::slot && slot_.take_back(p.turn_, j)'),
     58: ('a job that goes ahead of its own thread\'s in the queue', 'inject_lane.hpp', 1,
          'if (!queue_.empty()) return slot_.cool(), false;', 'if (weir_sim_bug != 58 && !queue_.empty()) return slot_.cool(), false;'),
+    59: ('a worker that begins something else and has not told a group of its children', 'late_ends.hpp', 1,
+         'if (any() && !rules_->child_of(j, *of_)) tell();', 'if (weir_sim_bug != 59 && any() && !rules_->child_of(j, *of_)) tell();'),
+    60: ('a worker that goes to look for work and has not told a group of its children', 'worker.cpp', 1,
+         '    ends.tell();\n    if (claim()) continue;', '    if (weir_sim_bug != 60) ends.tell();\n    if (claim()) continue;'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -80,6 +80,8 @@ const mistake mistakes[] = {
     {56, "AWorkerThatSleepsOverWhatLiesInTheSlot", &cases::who_waits_for_each_task_keeps_its_order},
     {57, "AJobInTheQueueWhileAnEarlierOneLiesInTheSlot", &cases::who_waits_for_each_task_keeps_its_order},
     {58, "AJobThatGoesAheadOfItsOwnThreadsInTheQueue", &cases::who_waits_for_each_task_keeps_its_order},
+    {59, "AWorkerThatBeginsSomethingElseAndTellsNoGroup", &cases::a_group_hears_of_its_children_before_anything_else_begins},
+    {60, "AWorkerThatLooksForWorkAndTellsNoGroup", &cases::a_group_hears_of_its_children_before_anything_else_begins},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

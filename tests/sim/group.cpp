@@ -170,4 +170,24 @@ void a_stop_token_ends_what_has_not_begun() {
   HOLDS(m.submitted == m.ok + m.cancelled);
 }
 
+// One worker has them in one batch, with something behind that waits for who waits for the group; or with nothing behind.
+void a_group_hears_of_its_children_before_anything_else_begins() {
+  weir::runtime rt(with_workers(1));
+  weir::task_group g(rt);
+  shared<bool> told{false};
+  rt.pause();
+  for (int i = 0; i < 12; ++i) HOLDS(rt.submit([] {}));
+  for (int i = 0; i < 3; ++i) g.run([] {});
+  if (weir::sim::random() % 2 == 0) {
+    HOLDS(rt.submit([&] {
+      for (int i = 0; i < 20000 && !told.load(std::memory_order_relaxed); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      HOLDS(told.load(std::memory_order_relaxed));
+    }));
+  }
+  rt.resume();
+  HOLDS(g.wait());
+  told.store(true, std::memory_order_relaxed);
+  HOLDS(rt.drain().complete);
+}
+
 }  // namespace cases
