@@ -267,9 +267,8 @@ inject_lane::producer* core::producer_of(lease& l, lane prio) noexcept {
   return l.side[i].get();
 }
 
-// What was taken out of a queue for a look. No memory for a block: the job ends here, and is counted.
-void core::put_back(inject_lane::producer& to, inject_lane& l, job& j) noexcept {
-  if (l.enqueue(to, j)) return;
+// It was taken out of a queue for a look, and there is no memory to put it back: it ends here, and is counted.
+void core::end_for_want_of_memory(job& j) noexcept {
   if (j.counted()) started_elsewhere.add();
   const bool counts_itself = is_ticket(j) || is_turn(j) || is_resumption(j);
   {
@@ -315,7 +314,8 @@ bool core::drop_oldest(lease& from, lane l) noexcept {
       found = true;
     }
   }
-  for (std::size_t i = 0; i < kept; ++i) put_back(*own, q, passed[i]);
+  for (std::size_t i = 0; i < kept; ++i)
+    if (!q.enqueue(*own, passed[i])) end_for_want_of_memory(passed[i]);
   if (kept != 0) {
     published(l);
     look_late();
@@ -422,25 +422,40 @@ const job_ops marker_ops{[](job&) noexcept { return outcome_stale; }, [](job&, e
 
 bool is_sweep_marker(const job& j) noexcept { return &j.ops() == &marker_ops; }
 
+// Turns the caller's own sub-queue of q over once, one by one, up to a marker; the live jobs, of which there are so many, keep their order
+// among each other. What somebody else takes meanwhile may overtake the one job that is in hand.
+template <class Queue>
+std::size_t core::turn_over(Queue& q, typename Queue::producer& own) noexcept {
+  if (!q.enqueue(own, job{reinterpret_cast<std::uintptr_t>(&marker_ops), {0, 0}})) return 0;
+  std::size_t live = 0;
+  job j;
+  // The bound is for the case that a worker has taken the marker.
+  for (std::size_t left = q.size() + 1; left != 0 && q.take_own(own, &j, 1) == 1 && !is_sweep_marker(j); --left) {
+    if (ticket_is_stale(j)) j.ops().run(j);
+    else if (q.enqueue(own, j)) ++live;
+    else end_for_want_of_memory(j);
+  }
+  return live;
+}
+
 // A cancelled task gives its capacity back at once but its ticket stays, so tickets could pile up behind a busy worker
-// (P17). Whoever submits a ticket while there are more stale ones than capacity turns its own sub-queues over once, one
-// by one, up to a marker; the live jobs keep their order among each other. What a worker takes meanwhile may overtake
-// the one job that is in hand. Amortised O(1) a cancelled task.
+// (P17). Whoever submits a ticket while there are more stale ones than capacity turns its own sub-queues over. Amortised O(1) a cancelled task.
 void core::sweep(lease& l) noexcept {
   for (std::size_t i = 0; i < lane_count; ++i) {
-    inject_lane& q = lanes[i];
     inject_lane::producer* p = i == static_cast<std::size_t>(lane::normal) ? &l.producer : l.side[i].get();
-    if (p == nullptr || !q.enqueue(*p, job{reinterpret_cast<std::uintptr_t>(&marker_ops), {0, 0}})) continue;
-    job j;
-    // The bound is for the case that a worker has taken the marker.
-    for (std::size_t left = q.size() + 1; left != 0 && q.take_own(*p, &j, 1) == 1 && !is_sweep_marker(j); --left) {
-      if (ticket_is_stale(j)) j.ops().run(j);
-      else put_back(*p, q, j);
-    }
+    if (p != nullptr) turn_over(lanes[i], *p);
   }
   published(lane::normal);
   attention_.mark(attention::side_lanes);
   look_late();  // what was in hand may have been all that a shutdown missed
+}
+
+// The same of what a worker's task has submitted and run in place: the tickets would stay until that task ends.
+std::size_t core::sweep(worker& w) noexcept {
+  const std::size_t live = turn_over(local, w.local_producer);
+  published(lane::normal);
+  look_late();
+  return live;
 }
 
 void core::room_made(bool in_bulk) noexcept {

@@ -161,8 +161,12 @@ class core {
   outcome discard(const char* name) noexcept;  // on_full::discard: dropped or stopped
   void look_late() noexcept;
   inject_lane::producer* producer_of(lease& l, lane prio) noexcept;
-  void put_back(inject_lane::producer& to, inject_lane& l, job& j) noexcept;
-  void sweep(lease& l) noexcept;     // takes stale tickets out of the caller's own sub-queues
+  void end_for_want_of_memory(job& j) noexcept;
+  // Take stale tickets out of the caller's own sub-queues. How many others a worker has there.
+  void sweep(lease& l) noexcept;
+  std::size_t sweep(worker& w) noexcept;
+  template <class Queue>
+  std::size_t turn_over(Queue& q, typename Queue::producer& own) noexcept;
   void room_made(bool in_bulk = false) noexcept;  // serves the blocked; in bulk: only when there is room for many
   outcome wait_for_room(lease& l, const task_options* opts) noexcept;
   void recall_all() noexcept;

@@ -82,6 +82,13 @@ class worker final : public worker_base, public runner {
     core_refs_ -= refs_at_once;
     owner.drop_refs(refs_at_once);
   }
+  // A task in a wait, before its ticket came: that is stale now. Amortised O(1).
+  void ran_in_place() noexcept {
+    if (++in_place_ < sweep_at_) return;
+    in_place_ = 0;
+    sweep_at_ = std::max<std::uint64_t>(stale_at_most, owner.sweep(*this));
+  }
+  static constexpr std::uint64_t stale_at_most = 4096;
   void count_start() noexcept { started_outside.add(); }
   void count_end(outcome o) noexcept { ended[o].add(); }
 
@@ -171,6 +178,7 @@ class worker final : public worker_base, public runner {
   static constexpr unsigned most_unpaid = 7;
   unsigned unpaid_ = 0;       // steals in a row that took longer than they ran, or came too late
   std::uint64_t children_ = 0;
+  std::uint64_t in_place_ = 0, sweep_at_ = stale_at_most;
   static constexpr std::uint64_t refs_at_once = 64;
   std::uint64_t core_refs_ = 0;  // holds on the core that are nobody's yet: a task's, or a coroutine frame's
   std::uint64_t last_found_ = 0, idle_since_ = 0;  // of a surplus worker: what it had run when it looked last; ticks

@@ -2,6 +2,7 @@
 #include <weir/runtime.hpp>
 #include <weir/task_group.hpp>
 
+#include <counting_resource.hpp>
 #include <runtime_tools.hpp>
 #include <watchdog.hpp>
 
@@ -14,6 +15,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <unistd.h>
 
@@ -420,6 +422,44 @@ TEST(TaskGroup, HoldsMoreChildrenThanTheRuntimesCapacityOnAWorker) {
     EXPECT_TRUE(g.wait());
     EXPECT_EQ(ran, 1000);
   });
+}
+
+// ---- what a task runs in place leaves tickets behind, which only it could take while it runs
+
+TEST(InPlace, TasksLeaveNoTicketsInMemoryForAsLongAsTheirParentRuns) {
+  counting_resource memory;
+  weir::options o = with_workers(1);
+  o.memory = &memory;
+  weir::runtime rt(o);
+  rt.run([&] {
+    std::size_t early = 0;
+    for (int round = 0; round < 200; ++round) {
+      weir::task_group g(weir::here());
+      for (int i = 0; i < 500; ++i) g.run([] {});
+      EXPECT_TRUE(g.wait());
+      for (int i = 0; i < 500; ++i) EXPECT_TRUE(weir::here().spawn([] {}).get());
+      if (round == 20) early = memory.bytes();
+    }
+    EXPECT_LE(memory.bytes(), early * 2) << "after ten times as many";
+  });
+}
+
+TEST(InPlace, WhatLiesBetweenTheirTicketsKeepsItsOrder) {
+  weir::runtime rt(with_workers(1));
+  std::vector<int> seen;
+  int sent = 0;
+  rt.run([&] {
+    for (int round = 0; round < 40; ++round) {
+      for (int i = 0; i < 10; ++i) ASSERT_TRUE(weir::here().submit([&seen, n = sent++] { seen.push_back(n); }));
+      weir::task_group g(weir::here());
+      for (int i = 0; i < 500; ++i) g.run([] {});
+      EXPECT_TRUE(g.wait());
+    }
+    EXPECT_TRUE(seen.empty()) << "a wait runs nothing else";
+  });
+  ASSERT_TRUE(rt.wait_idle());
+  ASSERT_EQ(seen.size(), static_cast<std::size_t>(sent));
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
 }
 
 }  // namespace
