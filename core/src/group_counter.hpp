@@ -1,7 +1,7 @@
 // How many children of a group have not ended, and the sleep of who waits for them. Layer 3.
 //
 // State, under the group's lock
-//   alive_    children that were added and have not ended
+//   alive_    children that were added, and whose end the group has not been told of
 //   waits_    somebody sleeps who would also take a child that becomes startable
 //   word_     the futex; counts the rests, and the starts while somebody sleeps. Read and written under the lock only,
 //             but for the futex's own look.

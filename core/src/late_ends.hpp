@@ -1,8 +1,10 @@
 // Children of one group that a worker has run and not told it of. Layer 5.
 //
 // Each end takes the group's lock, and with it the lines of the cache that whoever adds children writes. A worker that runs one child
-// of a group after another tells of many at once: nobody misses the ends before, for whoever waits for the group waits for the child that runs,
-// too. So this is empty whenever its worker begins anything else, asks the queues, or sleeps. One thread has it to itself.
+// of a group after another tells of many at once: nobody who waits misses the ends before, for he waits for the child that runs,
+// too. So this is empty whenever its worker, outermost, begins anything else, asks the queues, goes off duty, or sleeps. Who waits for a place under a
+// limit would miss them: an end is told late only of a group without one, and all are told with the first end after it has got one.
+// wait_idle() counts a task a moment before its group hears of it. One thread has all this to itself.
 #pragma once
 
 #include <weir/detail/child_node.hpp>

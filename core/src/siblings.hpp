@@ -2,7 +2,7 @@
 //
 // A child that has a place is a task whose ticket lies in a queue, or is about to; one that waits for a place has none. The parent keeps
 // both in lists of its own, so that who waits for them can claim them wherever their tickets are (P14). A child of a stream leaves the list when
-// it begins, one of a group when it ends, for the lock is taken then: until then it may be found there, claimed by somebody, and
+// it begins, one of a group when that is told of its end, for the lock is taken then: until then it may be found there, claimed by somebody, and
 // whoever looks drops what is in front of the unclaimed. Everything here is under the parent's lock but for post().
 #pragma once
 

@@ -143,7 +143,7 @@ void group_state::on_parent_stop::operator()() const noexcept { cancel_group(*g)
 
 std::stop_source* group_source(task_node& n) noexcept { return &static_cast<group_node&>(n).group->source; }
 
-// It stays in the list until it ends (siblings.hpp): no lock is taken here.
+// It stays in the list until the group is told of its end (siblings.hpp): no lock is taken here.
 bool group_started(group_node& n) noexcept {
   const bool begins = !n.group->cancelled.load(relaxed);
   if (is_observed(n)) [[unlikely]] observe_begin(n, begins);
@@ -187,8 +187,11 @@ void group_ended(group_node& n, errc e, std::exception_ptr cause) noexcept {
   std::stop_source source(std::nostopstate);
   resume_point* awaiter = nullptr;
   group_state& g = *n.group;
-  if (e == errc{} && !g.limited.load(relaxed))
-    if (worker* const w = worker::current(); w != nullptr && w->ends.add(n, g, of_groups)) return;
+  if (worker* const w = worker::current(); w != nullptr) {
+    // One that is observed is over only when its context has been released, which may take its time.
+    if (e == errc{} && !g.limited.load(relaxed) && !is_observed(n) && w->ends.add(n, g, of_groups)) return;
+    w->ends.tell();  // it would wait for more than the next child
+  }
   {
     const std::lock_guard lock(g.mutex);
     if (e != errc{}) {
@@ -327,6 +330,7 @@ bool task_group::refuse(errc e, std::exception_ptr cause, bool silently) noexcep
 void task_group::set_limit(unsigned n) noexcept {
   group_state& g = *state_;
   if (g.dead()) return;
+  if (detail::worker* const w = detail::worker::current(); w != nullptr) w->ends.tell();
   for (bool changed = false;; changed = true) {
     detail::child_node* next = nullptr;
     {

@@ -67,9 +67,10 @@ void worker::loop() noexcept {
   for (;;) {
     const std::uint32_t bits = owner.attention_bits();
     if ((bits & attention::stop) != 0 && owner.dead()) [[unlikely]] returned_in_child();
-    if (bits != 0 || on_duty.now() != on_duty.on) [[unlikely]] ends.tell();
+    const bool off_duty = on_duty.now() != on_duty.on;
+    if (bits != 0 || off_duty) [[unlikely]] ends.tell();
     if ((bits & attention::stop) != 0) [[unlikely]] return;
-    if (on_duty.now() != on_duty.on) [[unlikely]] {
+    if (off_duty) [[unlikely]] {
       drains.store(false, relaxed);
       hand_claimed_back();
       owner.tell_if_asked();

@@ -174,6 +174,8 @@ BUGS = {
          'if (any() && !rules_->child_of(j, *of_)) tell();', 'if (weir_sim_bug != 59 && any() && !rules_->child_of(j, *of_)) tell();'),
     60: ('a worker that goes to look for work and has not told a group of its children', 'worker.cpp', 1,
          '    ends.tell();\n    if (claim()) continue;', '    if (weir_sim_bug != 60) ends.tell();\n    if (claim()) continue;'),
+    61: ('a worker that goes off duty and has not told a group of its children', 'worker.cpp', 1,
+         'if (bits != 0 || off_duty) [[unlikely]] ends.tell();', 'if (bits != 0 || (weir_sim_bug != 61 && off_duty)) [[unlikely]] ends.tell();'),
 }
 
 # What freed memory looks like while one of them is built in, so that whoever still looks at it is found.

@@ -82,6 +82,7 @@ const mistake mistakes[] = {
     {58, "AJobThatGoesAheadOfItsOwnThreadsInTheQueue", &cases::who_waits_for_each_task_keeps_its_order},
     {59, "AWorkerThatBeginsSomethingElseAndTellsNoGroup", &cases::a_group_hears_of_its_children_before_anything_else_begins},
     {60, "AWorkerThatLooksForWorkAndTellsNoGroup", &cases::a_group_hears_of_its_children_before_anything_else_begins},
+    {61, "AWorkerThatGoesOffDutyAndTellsNoGroup", &cases::a_worker_that_is_let_go_tells_its_groups},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

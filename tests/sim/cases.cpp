@@ -39,6 +39,7 @@ const named all[] = {
     CASE(loops_cover_their_range),
     CASE(a_group_reports_its_first_error),
     CASE(a_group_keeps_its_limit),
+    CASE(a_worker_that_is_let_go_tells_its_groups),
     CASE(a_group_hears_of_its_children_before_anything_else_begins),
     CASE(a_cancel_meets_one_round),
     CASE(a_cancelled_group_runs_nothing_more),

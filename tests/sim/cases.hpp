@@ -47,6 +47,7 @@ void what_a_thief_runs_is_asked_to_stop();
 // group.cpp
 void a_group_reports_its_first_error();
 void a_group_keeps_its_limit();
+void a_worker_that_is_let_go_tells_its_groups();
 void a_group_hears_of_its_children_before_anything_else_begins();
 void a_cancel_meets_one_round();
 void a_cancelled_group_runs_nothing_more();

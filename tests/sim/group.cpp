@@ -190,4 +190,18 @@ void a_group_hears_of_its_children_before_anything_else_begins() {
   HOLDS(rt.drain().complete);
 }
 
+// In the midst of them.
+void a_worker_that_is_let_go_tells_its_groups() {
+  weir::runtime rt(with_workers(2));
+  weir::task_group g(rt);
+  rt.pause();
+  for (int i = 0; i < 8; ++i) HOLDS(rt.submit([] {}));
+  for (int i = 0; i < 6; ++i) g.run([] { weir::sim::point(); });
+  rt.resume();
+  weir::sim::thread other([&] { HOLDS(rt.resize(1)); });
+  HOLDS(g.wait());
+  other.join();
+  HOLDS(rt.drain().complete);
+}
+
 }  // namespace cases

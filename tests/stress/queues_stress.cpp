@@ -130,8 +130,8 @@ TEST_P(Queues, InjectedJobsReachOneOfManyRunQueuesOnce) {
     job batch[32], j{};
     while (left > 0) {
       if (random.one_in(8)) in.heat();
-      if (random.one_in(4)) in.poll(c);
-      if (const std::size_t got = in.take(c, batch, 1 + random.below(32)); got != 0) {
+      const bool nothing_queued = random.one_in(4) && in.poll() == inject_lane::look::slot_only;
+      if (const std::size_t got = in.take(c, batch, 1 + random.below(32), nothing_queued); got != 0) {
         owners[me].q.refill(batch, got);
         while (owners[me].q.pop(j)) {
           done(j);
@@ -176,8 +176,8 @@ TEST_F(stress, ALaneKeepsEachSubmittersOrderForOneWorker) {
     job batch[32];
     for (std::size_t left = senders * each; left != 0;) {
       if (random.one_in(4)) in.heat();
-      in.poll(c);
-      const std::size_t got = in.take(c, batch, 1 + random.below(32));
+      const bool nothing_queued = in.poll() == inject_lane::look::slot_only;
+      const std::size_t got = in.take(c, batch, 1 + random.below(32), nothing_queued);
       for (std::size_t i = 0; i < got; ++i) wrong += taken[batch[i].data[0]]++ != batch[i].data[1];
       left -= got;
       if (got == 0) std::this_thread::yield();

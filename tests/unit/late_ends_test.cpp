@@ -1,6 +1,5 @@
 // Children of a group whose ends a worker tells together: nobody waits for an end that is kept back.
-#include <weir/runtime.hpp>
-#include <weir/task_group.hpp>
+#include <weir/weir.hpp>
 
 #include <runtime_tools.hpp>
 
@@ -86,9 +85,8 @@ TEST_F(LateEnds, AChildsOwnGroupHearsBeforeItsWaitEnds) {
   EXPECT_EQ(ran, 700);
 }
 
-TEST_F(LateEnds, AnErrorIsToldAtOnceAndEndsTheRest) {
+TEST_F(LateEnds, AnErrorAmongThemEndsTheRest) {
   for (int round = 0; round < 50; ++round) {
-    gate cancelled;
     std::atomic<int> ran{0};
     weir::task_group g(rt);
     in_one_batch([&] {
@@ -119,6 +117,56 @@ TEST_F(LateEnds, ALimitThatComesMeanwhileHoldsAndNobodyWaitsForEver) {
     });
     EXPECT_TRUE(g.wait());
     EXPECT_EQ(ran, 12);
+  }
+}
+
+// The third child needs a place for another one, beside its own: none that has ended may hold it.
+TEST(LateEndsUnderALimit, HoldNoPlaceThatARunningChildNeeds) {
+  weir::runtime rt(with_workers(2));
+  for (const bool from_outside : {true, false}) {
+    for (int round = 0; round < 50; ++round) {
+      gate second, limited;
+      std::atomic<bool> ran{false};
+      weir::task_group g(rt);
+      ASSERT_TRUE(rt.wait_idle());
+      rt.pause();
+      for (int i = 0; i < 40; ++i) ASSERT_TRUE(rt.submit([] {}));
+      for (int i = 0; i < 3; ++i) g.run([] {});
+      g.run([&] {
+        second.open();
+        if (from_outside) limited.wait();
+        else g.set_limit(2);
+      });
+      g.run([&] {
+        g.run([&] { ran = true; });
+        while (!ran) std::this_thread::yield();
+      });
+      rt.resume();
+      if (from_outside) {
+        second.wait();
+        g.set_limit(2);
+        limited.open();
+      }
+      EXPECT_TRUE(g.wait());
+    }
+  }
+}
+
+TEST_F(LateEnds, ACoroutineThatAwaitsTheGroupGoesOn) {
+  for (int round = 0; round < 50; ++round) {
+    weir::task_group g(rt);
+    std::atomic<int> ran{0};
+    in_one_batch([&] {
+      for (int i = 0; i < 5; ++i) g.run([&] { ++ran; });
+    });
+    auto h = rt.spawn([](weir::task_group& of, std::atomic<int>& n) -> weir::task<int> {
+      co_await of;
+      co_return n.load();
+    }(g, ran));
+    const weir::result<int> r = h.get();
+    ASSERT_TRUE(r);
+    EXPECT_EQ(*r, 5);
+    EXPECT_TRUE(g.wait());
   }
 }
 
