@@ -152,6 +152,11 @@ TEST(LateEndsUnderALimit, HoldNoPlaceThatARunningChildNeeds) {
   }
 }
 
+weir::task<int> after(weir::task_group& g, const std::atomic<int>& ran) {
+  EXPECT_TRUE(co_await g);
+  co_return ran.load();
+}
+
 TEST_F(LateEnds, ACoroutineThatAwaitsTheGroupGoesOn) {
   for (int round = 0; round < 50; ++round) {
     weir::task_group g(rt);
@@ -159,11 +164,7 @@ TEST_F(LateEnds, ACoroutineThatAwaitsTheGroupGoesOn) {
     in_one_batch([&] {
       for (int i = 0; i < 5; ++i) g.run([&] { ++ran; });
     });
-    auto h = rt.spawn([](weir::task_group& of, std::atomic<int>& n) -> weir::task<int> {
-      co_await of;
-      co_return n.load();
-    }(g, ran));
-    const weir::result<int> r = h.get();
+    const weir::result<int> r = weir::spawn(rt, after(g, ran)).get();
     ASSERT_TRUE(r);
     EXPECT_EQ(*r, 5);
     EXPECT_TRUE(g.wait());
