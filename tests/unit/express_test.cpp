@@ -2,8 +2,7 @@
 // hold for it as for any other.
 #include <weir/runtime.hpp>
 
-#include "worker.hpp"
-
+#include <core_of.hpp>
 #include <runtime_tools.hpp>
 
 #include <gtest/gtest.h>
@@ -12,20 +11,12 @@
 #include <thread>
 #include <vector>
 
-namespace weir {
-inline namespace v0 {
-struct runtime_access {
-  static detail::core& core_of(runtime& rt) { return *rt.core_; }
-};
-}  // namespace v0
-}  // namespace weir
-
 namespace {
 
 using namespace test;
 
 weir::detail::inject_lane& normal_lane(weir::runtime& rt) {
-  return weir::runtime_access::core_of(rt).lanes[static_cast<std::size_t>(weir::lane::normal)];
+  return core_of(rt).lanes[static_cast<std::size_t>(weir::lane::normal)];
 }
 
 struct Express : testing::Test {
@@ -37,7 +28,7 @@ struct Express : testing::Test {
     ASSERT_TRUE(rt.wait_idle());
     rt.pause();
     // Until then it may take what it does not start.
-    ASSERT_TRUE(eventually([&] { return weir::runtime_access::core_of(rt).idle.any_parked(); }));
+    ASSERT_TRUE(eventually([&] { return core_of(rt).idle.any_parked(); }));
     normal_lane(rt).heat();
     ASSERT_TRUE(rt.submit([this, n] { seen.push_back(n); }));
     ASSERT_TRUE(normal_lane(rt).express_waits());

@@ -1,8 +1,7 @@
 // The watchdog barks: a child process hangs on purpose, and what it leaves behind says who, where and why.
 #include <weir/runtime.hpp>
 
-#include "worker.hpp"
-
+#include <core_of.hpp>
 #include <runtime_tools.hpp>
 #include <watchdog.hpp>
 
@@ -13,14 +12,6 @@
 
 #include <sys/wait.h>
 #include <unistd.h>
-
-namespace weir {
-inline namespace v0 {
-struct runtime_access {
-  static detail::core& core_of(runtime& rt) { return *rt.core_; }
-};
-}  // namespace v0
-}  // namespace weir
 
 namespace {
 
@@ -73,7 +64,7 @@ TEST(Watchdog, NamesTheHungTaskItsWorkerAndEveryStateWord) {
                  }
                  static_cast<void>(rt.submit([] {}, {.prio = weir::lane::low}));
                  std::thread blocked([&] { static_cast<void>(rt.submit([] {})); });
-                 eventually([&] { return weir::runtime_access::core_of(rt).attention_bits() == (1024u | 32u); });
+                 eventually([&] { return core_of(rt).attention_bits() == (1024u | 32u); });
                  watch("A.HangOnPurpose", 1);
                  static_cast<void>(rt.wait_idle());
                }),
@@ -92,7 +83,7 @@ TEST(Watchdog, RecognisesALostWakeUp) {
                  weir::options o = with_workers(2);
                  o.spin = std::chrono::microseconds(0);
                  weir::runtime rt(o);
-                 auto& c = weir::runtime_access::core_of(rt);
+                 auto& c = core_of(rt);
                  weir::detail::inject_lane::producer p(c.lanes[1]);
                  eventually([&] { return c.metrics().parks >= 2; });
                  let_it_misbehave();
