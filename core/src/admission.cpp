@@ -298,7 +298,6 @@ bool core::drop_oldest(lease& from, lane l) noexcept {
       cpu_relax();
       continue;
     }
-    if (is_sweep_marker(j)) continue;
     if (ticket_is_stale(j)) {
       j.ops().run(j);
     } else if (is_turn(j) || !holds_credit(j)) {  // a strand's turn is no task; what a task submitted holds no credit
@@ -414,27 +413,23 @@ void core::hand_on_rest(lease& l) noexcept {
   room_made();
 }
 
-namespace {
-// Marks where a sweep began. Does nothing when a worker takes it.
-const job_ops marker_ops{[](job&) noexcept { return outcome_stale; }, [](job&, errc) noexcept {},
-                         [](job&, task_fn&) { return false; }};
-}  // namespace
-
-bool is_sweep_marker(const job& j) noexcept { return &j.ops() == &marker_ops; }
-
-// Turns the caller's own sub-queue of q over once, one by one, up to a marker; the live jobs, of which there are so many, keep their order
-// among each other. What somebody else takes meanwhile may overtake the one job that is in hand.
-template <class Queue>
-std::size_t core::turn_over(Queue& q, typename Queue::producer& own) noexcept {
-  if (!q.enqueue(own, job{reinterpret_cast<std::uintptr_t>(&marker_ops), {0, 0}})) return 0;
-  std::size_t live = 0;
-  job j;
-  // The bound is for the case that a worker has taken the marker.
-  for (std::size_t left = q.size() + 1; left != 0 && q.take_own(own, &j, 1) == 1 && !is_sweep_marker(j); --left) {
-    if (ticket_is_stale(j)) j.ops().run(j);
-    else if (q.enqueue(own, j)) ++live;
-    else end_for_want_of_memory(j);
+// Takes the caller's own sub-queue of q out of it, at once, and puts back what stale() does not say: in their order, and nobody can
+// come between. Then the stale ones go. How many others there are. Without the memory for it nothing is done.
+template <class Queue, class Stale>
+std::size_t core::turn_over(Queue& q, typename Queue::producer& own, Stale&& stale) noexcept {
+  const std::size_t most = q.size();
+  const std::unique_ptr<job[]> all(new (std::nothrow) job[2 * most]);
+  if (all == nullptr) return most;
+  job* const gone = all.get() + most;
+  std::size_t live = 0, dead = 0;
+  for (std::size_t n = q.take_own(own, all.get(), most), i = 0; i < n; ++i) {
+    if (stale(all[i])) gone[dead++] = all[i];
+    else all[live++] = all[i];
   }
+  if (live != 0 && !q.enqueue(own, all.get(), live))
+    for (std::size_t i = 0; i < live; ++i)
+      if (!q.enqueue(own, all[i])) end_for_want_of_memory(all[i]);
+  for (std::size_t i = 0; i < dead; ++i) gone[i].ops().run(gone[i]);
   return live;
 }
 
@@ -443,16 +438,17 @@ std::size_t core::turn_over(Queue& q, typename Queue::producer& own) noexcept {
 void core::sweep(lease& l) noexcept {
   for (std::size_t i = 0; i < lane_count; ++i) {
     inject_lane::producer* p = i == static_cast<std::size_t>(lane::normal) ? &l.producer : l.side[i].get();
-    if (p != nullptr) turn_over(lanes[i], *p);
+    if (p != nullptr) turn_over(lanes[i], *p, ticket_is_stale);
   }
   published(lane::normal);
   attention_.mark(attention::side_lanes);
   look_late();  // what was in hand may have been all that a shutdown missed
 }
 
-// The same of what a worker's task has submitted and run in place: the tickets would stay until that task ends.
-std::size_t core::sweep(worker& w) noexcept {
-  const std::size_t live = turn_over(local, w.local_producer);
+// The same of children that a worker's task has run in place: their tickets would stay until that task ends. No others: what goes with the
+// last reference to another task may be a user's, and runs in no wait.
+std::size_t core::sweep(worker& w, bool (*stale)(const job&)) noexcept {
+  const std::size_t live = turn_over(local, w.local_producer, stale);
   published(lane::normal);
   look_late();
   return live;

@@ -164,9 +164,9 @@ class core {
   void end_for_want_of_memory(job& j) noexcept;
   // Take stale tickets out of the caller's own sub-queues. How many others a worker has there.
   void sweep(lease& l) noexcept;
-  std::size_t sweep(worker& w) noexcept;
-  template <class Queue>
-  std::size_t turn_over(Queue& q, typename Queue::producer& own) noexcept;
+  std::size_t sweep(worker& w, bool (*stale)(const job&)) noexcept;
+  template <class Queue, class Stale>
+  std::size_t turn_over(Queue& q, typename Queue::producer& own, Stale&& stale) noexcept;
   void room_made(bool in_bulk = false) noexcept;  // serves the blocked; in bulk: only when there is room for many
   outcome wait_for_room(lease& l, const task_options* opts) noexcept;
   void recall_all() noexcept;
@@ -383,7 +383,6 @@ class as_task_of {
  private:
   const caller_run before_;
 };
-bool is_sweep_marker(const job& j) noexcept;  // admission.cpp
 // Cancelled or expired before it comes in; else ok.
 inline outcome refusal_of(const task_options& o) noexcept {
   if (o.stop.stop_requested()) return outcome_of(errc::cancelled);

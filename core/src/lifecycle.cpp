@@ -153,7 +153,6 @@ void core::request_stop() noexcept {
 // Takes every unstarted job out of every queue: to the sink, or completed with `stopped`. Runs while workers are halted.
 void core::flush(const std::function<void(task_fn&&)>* sink, std::exception_ptr& thrown) noexcept {
   const auto deal_with = [&](auto& again, job& j) -> void {
-    if (is_sweep_marker(j)) return;
     if (is_resumption(j)) return keep(*static_cast<gate_entry*>(j.pointer()));
     if (is_turn(j)) {  // it may be the last that holds its gate: what waits there is taken out first
       for (job behind; gate_of_turn(j).take_unstarted(behind);) again(again, behind);

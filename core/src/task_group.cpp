@@ -169,10 +169,14 @@ void tell_of_ends(group_state& g, child_node* const* all, unsigned n) noexcept {
   if (awaiter != nullptr) resume_later(*awaiter);
   for (unsigned i = 0; i < n; ++i) node_release(*all[i]);
 }
-constexpr late_ends::rules of_groups{&tell_of_ends, [](const job& j, const group_state& g) noexcept {
-  if (!is_ticket(j)) return false;
+const group_node* child_of(const job& j) noexcept {
+  if (!is_ticket(j)) return nullptr;
   const task_node& n = *static_cast<const task_node*>(j.pointer());
-  return n.ops->source == &group_source && static_cast<const group_node&>(n).group == &g;
+  return n.ops->source == &group_source ? &static_cast<const group_node&>(n) : nullptr;
+}
+constexpr late_ends::rules of_groups{&tell_of_ends, [](const job& j, const group_state& g) noexcept {
+  const group_node* const n = child_of(j);
+  return n != nullptr && n->group == &g;
 }};
 }  // namespace
 
@@ -247,6 +251,8 @@ task_group::~task_group() {
 bool task_group::begin(detail::admission& a, bool only_now) {
   group_state& g = *state_;
   if (g.dead()) return false;
+  if (g.limited.load(detail::relaxed))  // what this worker keeps back holds places
+    if (detail::worker* const w = detail::worker::current(); w != nullptr) w->ends.tell();
   // Nothing of that: the lock is for start(), which looks again.
   if (only_now || g.round_over.load(detail::relaxed) || g.cancelled.load(detail::relaxed) ||
       g.options.parent.stop_requested()) {
@@ -363,6 +369,7 @@ bool passed(time_point until) noexcept { return until != time_point::max() && cl
 // On a worker: the oldest that have not begun, until there are none, or the time has passed.
 void run_unstarted(group_state& g, detail::worker& w, time_point until) noexcept {
   const void* const outermost = w.ends.expect(nullptr);
+  std::uint64_t ran = 0;
   do {
     detail::child_node* n = nullptr;
     {
@@ -371,11 +378,13 @@ void run_unstarted(group_state& g, detail::worker& w, time_point until) noexcept
     }
     if (n == nullptr) break;
     w.ends.expect(n);
-    detail::node_try_run(*n);
+    ran += detail::node_try_run(*n);
     detail::node_release(*n);
   } while (!passed(until) && !w.owner.dead());
   w.ends.expect(outermost);
-  if (!w.owner.dead()) w.ends.tell();
+  if (w.owner.dead()) return;
+  w.ends.tell();
+  w.ran_in_place(ran, [](const detail::job& j) { return detail::child_of(j) != nullptr && detail::ticket_is_stale(j); });
 }
 
 // Under the lock, while nobody is alive.

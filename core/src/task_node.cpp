@@ -453,7 +453,6 @@ bool node_try_run(task_node& n, std::uint32_t needed) noexcept {
   const outcome o = run_in_time(n);
   if (is_end(o)) w.count_end(o);
   else w.started.sub();
-  w.ran_in_place();
   return true;
 }
 

@@ -82,11 +82,11 @@ class worker final : public worker_base, public runner {
     core_refs_ -= refs_at_once;
     owner.drop_refs(refs_at_once);
   }
-  // A task in a wait, before its ticket came: that is stale now. Amortised O(1).
-  void ran_in_place() noexcept {
-    if (++in_place_ < sweep_at_) return;
+  // So many children in a wait, before their tickets came: those are stale now. Amortised O(1) a child.
+  void ran_in_place(std::uint64_t n, bool (*stale)(const job&)) noexcept {
+    if ((in_place_ += n) < sweep_at_) return;
     in_place_ = 0;
-    sweep_at_ = std::max<std::uint64_t>(stale_at_most, owner.sweep(*this));
+    sweep_at_ = std::max<std::uint64_t>(stale_at_most, owner.sweep(*this, stale));
   }
   static constexpr std::uint64_t stale_at_most = 4096;
   void count_start() noexcept { started_outside.add(); }

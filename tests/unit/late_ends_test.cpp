@@ -123,7 +123,8 @@ TEST_F(LateEnds, ALimitThatComesMeanwhileHoldsAndNobodyWaitsForEver) {
 // The third child needs a place for another one, beside its own: none that has ended may hold it.
 TEST(LateEndsUnderALimit, HoldNoPlaceThatARunningChildNeeds) {
   weir::runtime rt(with_workers(2));
-  for (const bool from_outside : {true, false}) {
+  enum : std::uint8_t { from_outside, by_a_child, while_the_child_runs };
+  for (const auto how : {from_outside, by_a_child, while_the_child_runs}) {
     for (int round = 0; round < 50; ++round) {
       gate second, limited;
       std::atomic<bool> ran{false};
@@ -132,17 +133,23 @@ TEST(LateEndsUnderALimit, HoldNoPlaceThatARunningChildNeeds) {
       rt.pause();
       for (int i = 0; i < 40; ++i) ASSERT_TRUE(rt.submit([] {}));
       for (int i = 0; i < 3; ++i) g.run([] {});
+      if (how != while_the_child_runs) {
+        g.run([&] {
+          second.open();
+          if (how == from_outside) limited.wait();
+          else g.set_limit(2);
+        });
+      }
       g.run([&] {
-        second.open();
-        if (from_outside) limited.wait();
-        else g.set_limit(2);
-      });
-      g.run([&] {
+        if (how == while_the_child_runs) {
+          second.open();
+          limited.wait();
+        }
         g.run([&] { ran = true; });
         while (!ran) std::this_thread::yield();
       });
       rt.resume();
-      if (from_outside) {
+      if (how != by_a_child) {
         second.wait();
         g.set_limit(2);
         limited.open();
