@@ -413,43 +413,43 @@ void core::hand_on_rest(lease& l) noexcept {
   room_made();
 }
 
-// Takes the caller's own sub-queue of q out of it, at once, and puts back what stale() does not say: in their order, and nobody can
-// come between. Then the stale ones go. How many others there are. Without the memory for it nothing is done.
+// Takes the caller's own sub-queue of q out of it, at once, and puts back what stale() does not say, in their order. Then the stale ones go.
+// How many others there are. Without the memory for it nothing is done. (What another worker is about to take, and is too late for, may stay
+// there, ahead of what is put back.)
 template <class Queue, class Stale>
-std::size_t core::turn_over(Queue& q, typename Queue::producer& own, Stale&& stale) noexcept {
+std::size_t core::turn_over(Queue& q, typename Queue::producer& own, lane l, Stale&& stale) noexcept {
   const std::size_t most = q.size();
-  const std::unique_ptr<job[]> all(new (std::nothrow) job[2 * most]);
+  const std::unique_ptr<job[]> all(new (std::nothrow) job[most]);
   if (all == nullptr) return most;
-  job* const gone = all.get() + most;
-  std::size_t live = 0, dead = 0;
-  for (std::size_t n = q.take_own(own, all.get(), most), i = 0; i < n; ++i) {
-    if (stale(all[i])) gone[dead++] = all[i];
-    else all[live++] = all[i];
-  }
+  const std::size_t n = q.take_own(own, all.get(), most);
+  std::size_t live = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    if (!stale(all[i])) std::swap(all[live++], all[i]);
   if (live != 0 && !q.enqueue(own, all.get(), live))
     for (std::size_t i = 0; i < live; ++i)
       if (!q.enqueue(own, all[i])) end_for_want_of_memory(all[i]);
-  for (std::size_t i = 0; i < dead; ++i) gone[i].ops().run(gone[i]);
+  published(l);  // ahead of what may be a user's
+  for (std::size_t i = live; i < n; ++i) all[i].ops().run(all[i]);
   return live;
 }
 
 // A cancelled task gives its capacity back at once but its ticket stays, so tickets could pile up behind a busy worker
-// (P17). Whoever submits a ticket while there are more stale ones than capacity turns its own sub-queues over. Amortised O(1) a cancelled task.
+// (P17). Whoever submits a ticket while there are more stale ones than capacity, beside those that its last turn has left to others,
+// turns its own sub-queues over. Amortised O(1) a cancelled task.
 void core::sweep(lease& l) noexcept {
   for (std::size_t i = 0; i < lane_count; ++i) {
-    inject_lane::producer* p = i == static_cast<std::size_t>(lane::normal) ? &l.producer : l.side[i].get();
-    if (p != nullptr) turn_over(lanes[i], *p, ticket_is_stale);
+    const auto which = static_cast<lane>(i);
+    inject_lane::producer* p = which == lane::normal ? &l.producer : l.side[i].get();
+    if (p != nullptr) turn_over(lanes[i], *p, which, ticket_is_stale);
   }
-  published(lane::normal);
-  attention_.mark(attention::side_lanes);
+  l.stale_left = stale_tickets.load(relaxed);
   look_late();  // what was in hand may have been all that a shutdown missed
 }
 
 // The same of children that a worker's task has run in place: their tickets would stay until that task ends. No others: what goes with the
 // last reference to another task may be a user's, and runs in no wait.
 std::size_t core::sweep(worker& w, bool (*stale)(const job&)) noexcept {
-  const std::size_t live = turn_over(local, w.local_producer, stale);
-  published(lane::normal);
+  const std::size_t live = turn_over(local, w.local_producer, lane::normal, stale);
   look_late();
   return live;
 }

@@ -70,6 +70,7 @@ struct lease {
   std::unique_ptr<inject_lane::producer> side[lane_count];  // the others, made when first used
   slab_heap heap;
   counter returned, rejected;
+  std::int64_t stale_left = 0;  // tickets, after its last sweep
   presence<os_atomics> call;  // of submit(), from the publication on
   caller_seat seat;
   stop_hub* recent_hub = nullptr;
@@ -166,7 +167,7 @@ class core {
   void sweep(lease& l) noexcept;
   std::size_t sweep(worker& w, bool (*stale)(const job&)) noexcept;
   template <class Queue, class Stale>
-  std::size_t turn_over(Queue& q, typename Queue::producer& own, Stale&& stale) noexcept;
+  std::size_t turn_over(Queue& q, typename Queue::producer& own, lane l, Stale&& stale) noexcept;
   void room_made(bool in_bulk = false) noexcept;  // serves the blocked; in bulk: only when there is room for many
   outcome wait_for_room(lease& l, const task_options* opts) noexcept;
   void recall_all() noexcept;

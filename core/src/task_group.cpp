@@ -251,8 +251,8 @@ task_group::~task_group() {
 bool task_group::begin(detail::admission& a, bool only_now) {
   group_state& g = *state_;
   if (g.dead()) return false;
-  if (g.limited.load(detail::relaxed))  // what this worker keeps back holds places
-    if (detail::worker* const w = detail::worker::current(); w != nullptr) w->ends.tell();
+  if (only_now)
+    if (detail::worker* const w = detail::worker::current(); w != nullptr) w->ends.tell();  // what it keeps back may hold the place
   // Nothing of that: the lock is for start(), which looks again.
   if (only_now || g.round_over.load(detail::relaxed) || g.cancelled.load(detail::relaxed) ||
       g.options.parent.stop_requested()) {
@@ -305,6 +305,7 @@ void task_group::start(detail::group_node& n, const detail::node_ops& ops, const
     if (!now && cancelled) g.unbegun.unlink(n);  // else it could get its place, and a ticket, meanwhile
   }
   if (now) detail::post_with_reference(n, core_);
+  else if (detail::worker* const w = detail::worker::current(); w != nullptr) w->ends.tell();  // which may hold the place for it
   if (cancelled) detail::node_fail(n, errc::cancelled, now);
   if (!now || cancelled) detail::node_release(n);
 }

@@ -122,7 +122,7 @@ class task_group {
     return add(std::forward<F>(f), true);
   }
   /// From now on at most n at once; what runs is not stopped. 0: no limit. After a time without one, children that another
-  /// worker has run count until the child that it runs has ended.
+  /// worker has run count until the child that it runs has ended, or needs a place for one of its own.
   WEIR_API void set_limit(unsigned n) noexcept;
   /// Unstarted children end at once, running ones see their token fire. It is the round under way that is cancelled: the wait that ends it gives the
   /// group another token. What an error fires has fired when that wait returns; what this fires may fire a moment later.
