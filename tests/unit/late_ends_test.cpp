@@ -104,7 +104,7 @@ TEST_F(LateEnds, AnErrorAmongThemEndsTheRest) {
   }
 }
 
-TEST_F(LateEnds, ALimitThatComesMeanwhileHoldsAndNobodyWaitsForEver) {
+TEST_F(LateEnds, ALimitThatComesMeanwhileLetsAllChildrenEnd) {
   for (int round = 0; round < 50; ++round) {
     std::atomic<int> ran{0};
     weir::task_group g(rt);
