@@ -413,36 +413,52 @@ void core::hand_on_rest(lease& l) noexcept {
   room_made();
 }
 
-// Takes the caller's own sub-queue of q out of it, at once, and puts back what stale() does not say, in their order. Then the stale ones go.
-// How many others there are. Without the memory for it nothing is done. (What another worker is about to take, and is too late for, may stay
-// there, ahead of what is put back.)
+// Takes the caller's own sub-queue of q out of it, at once, and puts back what stale() does not say, in their order: by the handful, for what is in
+// hand nobody else can take. Then the stale ones go. How many others there are. Without the memory for it nothing is done. (Who is about to take
+// from there just then is served behind the caller: with the newest, or too late; then as many stay there, ahead of what is put back.)
 template <class Queue, class Stale>
 std::size_t core::turn_over(Queue& q, typename Queue::producer& own, lane l, Stale&& stale) noexcept {
   const std::size_t most = q.size();
   const std::unique_ptr<job[]> all(new (std::nothrow) job[most]);
-  if (all == nullptr) return most;
+  if (all == nullptr) return 0;
   const std::size_t n = q.take_own(own, all.get(), most);
-  std::size_t live = 0;
-  for (std::size_t i = 0; i < n; ++i)
-    if (!stale(all[i])) std::swap(all[live++], all[i]);
-  if (live != 0 && !q.enqueue(own, all.get(), live))
-    for (std::size_t i = 0; i < live; ++i)
-      if (!q.enqueue(own, all[i])) end_for_want_of_memory(all[i]);
-  published(l);  // ahead of what may be a user's
-  for (std::size_t i = live; i < n; ++i) all[i].ops().run(all[i]);
-  return live;
+  job live[64];
+  std::size_t held = 0, others = 0, dead = 0, lost = 0;  // all[0, dead) are stale; all[dead, dead + lost) found no memory
+  const auto put_back = [&] {
+    if (held != 0 && !q.enqueue(own, live, held))
+      for (std::size_t i = 0; i < held; ++i)
+        if (!q.enqueue(own, live[i])) all[dead + lost++] = live[i];
+    published(l);
+    others += held;
+    held = 0;
+  };
+  for (std::size_t i = 0; i < n; ++i) {
+    const job j = all[i];
+    if (stale(j)) {
+      all[dead + lost] = all[dead];
+      all[dead++] = j;
+    } else {
+      live[held++] = j;
+      if (held == std::size(live)) put_back();
+    }
+  }
+  put_back();
+  // What is let go of may be a user's.
+  for (std::size_t i = 0; i < dead; ++i) all[i].ops().run(all[i]);
+  for (std::size_t i = dead; i < dead + lost; ++i) end_for_want_of_memory(all[i]);
+  return others;
 }
 
 // A cancelled task gives its capacity back at once but its ticket stays, so tickets could pile up behind a busy worker
-// (P17). Whoever submits a ticket while there are more stale ones than capacity, beside those that its last turn has left to others,
-// turns its own sub-queues over. Amortised O(1) a cancelled task.
+// (P17). Whoever submits a ticket while there are more stale ones than capacity turns its own sub-queues over; and again after a quarter of
+// the capacity, for the others' may stay. So k threads leave at most 1 + k/4 times the capacity, and amortised a ticket costs O(1).
 void core::sweep(lease& l) noexcept {
   for (std::size_t i = 0; i < lane_count; ++i) {
     const auto which = static_cast<lane>(i);
     inject_lane::producer* p = which == lane::normal ? &l.producer : l.side[i].get();
     if (p != nullptr) turn_over(lanes[i], *p, which, ticket_is_stale);
   }
-  l.stale_left = stale_tickets.load(relaxed);
+  l.since_sweep = 0;
   look_late();  // what was in hand may have been all that a shutdown missed
 }
 

@@ -141,8 +141,11 @@ snapshot core::metrics() const {
   side.each_running([&](side_thread& t) { look(t, -1); });
   each_caller([&](caller_seat& t) { look(t, -1); });
   s.submitted = submitted_sum();
+  // A worker that has just found a ticket stale, or a task suspended or to be tried again, counts it as begun for a moment more; by then others may
+  // have ended all there was.
   const std::uint64_t unfinished = s.submitted > ended ? s.submitted - ended : 0;
-  s.queued = unfinished > s.running ? unfinished - s.running : 0;
+  s.running = std::min(s.running, unfinished);
+  s.queued = unfinished - s.running;
   return s;
 }
 

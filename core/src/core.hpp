@@ -70,7 +70,7 @@ struct lease {
   std::unique_ptr<inject_lane::producer> side[lane_count];  // the others, made when first used
   slab_heap heap;
   counter returned, rejected;
-  std::int64_t stale_left = 0;  // tickets, after its last sweep
+  std::uint64_t since_sweep = 0;  // tickets
   presence<os_atomics> call;  // of submit(), from the publication on
   caller_seat seat;
   stop_hub* recent_hub = nullptr;

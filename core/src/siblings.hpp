@@ -106,9 +106,9 @@ class siblings {
 /// (P38). `held`: its runtime, if the caller holds that.
 inline void post_with_reference(child_node& n, core* held = nullptr) noexcept {
   const bool plain = (n.state.load(relaxed) & (node_state::gated | node_state::clocked)) == 0;
-  if (plain && held != nullptr ? held->post_while_held(node_ticket(n)) : node_post(n)) return;
-  node_fail(n, errc::failed, false);  // no memory for the ticket
-  node_release(n);
+  job ticket = node_ticket(n);
+  if (plain && held != nullptr ? held->post_while_held(ticket) : node_post(n)) return;
+  ticket.ops().drop(ticket, errc::failed);  // no memory for it; whoever has claimed the child meanwhile counts it as stale
 }
 inline void post(child_node& n) noexcept {
   add_reference(n.refs);

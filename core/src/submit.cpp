@@ -72,9 +72,9 @@ WEIR_NOINLINE outcome admit_from_outside(core& c, const task_options* o, patienc
   WEIR_CATCH_ALL { return outcome_of(errc::failed); }
   a.place = l;
   a.tag = 1;
-  const std::int64_t stale = c.stale_tickets.load(relaxed);
-  l->stale_left = std::min(l->stale_left, std::max<std::int64_t>(stale, 0));
-  const bool sweeps = stale - l->stale_left > static_cast<std::int64_t>(c.credits.capacity());
+  const std::uint64_t capacity = c.credits.capacity();
+  l->since_sweep += n;
+  const bool sweeps = c.stale_tickets.load(relaxed) > static_cast<std::int64_t>(capacity) && l->since_sweep > capacity / 4;
   if (sweeps) [[unlikely]] {
     c.acquire_ref();  // what is let go of may be the last to hold the runtime
     c.sweep(*l);

@@ -253,7 +253,6 @@ status core::start_again() noexcept {
   }
   backlog_.lower(~0u);
   evidence_.forget();
-  stale_tickets.store(0, relaxed);
   overload.reset();
   // The other bits are of those who wait, and of things that lie somewhere: who was shut out may still stand in the line, who saw it
   // at rest may not have left yet, and what a caller of the former life puts back late, the new workers let go of. A bit that is

@@ -174,6 +174,8 @@ BUGS = {
          'if (any() && !rules_->child_of(j, *of_)) tell();', 'if (weir_sim_bug != 59 && any() && !rules_->child_of(j, *of_)) tell();'),
     60: ('a worker that goes to look for work and has not told a group of its children', 'worker.cpp', 1,
          '    ends.tell();\n    if (claim()) continue;', '    if (weir_sim_bug != 60) ends.tell();\n    if (claim()) continue;'),
+    62: ('a count of what runs that holds what has just been found not to', 'core.cpp', 1,
+         '  s.running = std::min(s.running, unfinished);', '  if (weir_sim_bug != 62) s.running = std::min(s.running, unfinished);'),
     61: ('a worker that goes off duty and has not told a group of its children', 'worker.cpp', 1,
          'if (bits != 0 || off_duty) [[unlikely]] ends.tell();', 'if (bits != 0 || (weir_sim_bug != 61 && off_duty)) [[unlikely]] ends.tell();'),
 }

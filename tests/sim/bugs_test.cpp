@@ -83,6 +83,7 @@ const mistake mistakes[] = {
     {59, "AWorkerThatBeginsSomethingElseAndTellsNoGroup", &cases::a_group_hears_of_its_children_before_anything_else_begins},
     {60, "AWorkerThatLooksForWorkAndTellsNoGroup", &cases::a_group_hears_of_its_children_before_anything_else_begins},
     {61, "AWorkerThatGoesOffDutyAndTellsNoGroup", &cases::a_worker_that_is_let_go_tells_its_groups},
+    {62, "ACountOfWhatRunsThatHoldsWhatDoesNot", &cases::nothing_runs_at_rest},
 };
 
 constexpr std::uint64_t most_seeds = 50'000;

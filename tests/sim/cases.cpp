@@ -64,6 +64,7 @@ const named all[] = {
     CASE(pause_and_resume),
     CASE(a_short_pause_holds_nothing_up),
     CASE(wait_idle_sees_rest),
+    CASE(nothing_runs_at_rest),
     CASE(children_are_drained),
     CASE(the_destructor_on_an_own_worker),
     CASE(a_task_owns_the_runtime),

@@ -76,6 +76,7 @@ void two_shut_down_at_once();
 void pause_and_resume();
 void a_short_pause_holds_nothing_up();
 void wait_idle_sees_rest();
+void nothing_runs_at_rest();
 void children_are_drained();
 void the_destructor_on_an_own_worker();
 void a_task_owns_the_runtime();

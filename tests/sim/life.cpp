@@ -185,6 +185,28 @@ void wait_idle_sees_rest() {
   HOLDS(ran.load(std::memory_order_relaxed) == 4);
 }
 
+// What has been run in place leaves a stale ticket behind; an attempt that fails and a segment that suspends are begun and have not ended.
+void nothing_runs_at_rest() {
+  weir::runtime rt(with_workers(2));
+  const weir::retry_policy at_once{.max_attempts = 3, .base = std::chrono::nanoseconds(0)};
+  weir::task_options again;
+  again.retry = &at_once;
+  for (int i = 0; i < 2; ++i) {
+    switch (weir::sim::random() % 3) {
+      case 0: HOLDS(rt.submit([] { HOLDS(weir::here().spawn([] {}).get()); })); break;
+      case 1:
+        rt.spawn([n = 0]() mutable {
+          if (++n < 3) throw std::runtime_error("not yet");
+        }, again).detach();
+        break;
+      default: weir::spawn(rt, []() -> weir::task<> { co_await weir::yield(); }()).detach();
+    }
+  }
+  HOLDS(rt.wait_idle());
+  const weir::snapshot m = rt.metrics();
+  HOLDS(m.submitted == m.ok && m.running == 0 && m.queued == 0);
+}
+
 void children_are_drained() {
   shared<int> ran{0};
   weir::runtime rt(with_workers(up_to(2)));
