@@ -175,6 +175,7 @@ outcome core::admit_outside(lease& l, const task_options* o, patience p, std::ui
     return outcome_of(e);
   };
   if (dead()) return outcome_of(errc::stopped);
+  if (wants_sweep(l, n)) [[unlikely]] sweep(l);
   const std::uint64_t capacity = credits.capacity();
   const bool may_stay = this_worker == nullptr && this_keeper == nullptr && this_caller.owner == nullptr;  // P13
   for (;;) {
@@ -414,7 +415,7 @@ void core::hand_on_rest(lease& l) noexcept {
 }
 
 // Takes the caller's own sub-queue of q out of it, at once, and puts back what stale() does not say, in their order: by the handful, for what is in
-// hand nobody else can take. Then the stale ones go. How many others there are. Without the memory for it nothing is done. (Who is about to take
+// hand nobody else can take, and the last waits for its turn. Then the stale ones go. How many others there are. Without the memory for it nothing is done. (Who is about to take
 // from there just then is served behind the caller: with the newest, or too late; then as many stay there, ahead of what is put back.)
 template <class Queue, class Stale>
 std::size_t core::turn_over(Queue& q, typename Queue::producer& own, lane l, Stale&& stale) noexcept {
@@ -425,7 +426,8 @@ std::size_t core::turn_over(Queue& q, typename Queue::producer& own, lane l, Sta
   job live[64];
   std::size_t held = 0, others = 0, dead = 0, lost = 0;  // all[0, dead) are stale; all[dead, dead + lost) found no memory
   const auto put_back = [&] {
-    if (held != 0 && !q.enqueue(own, live, held))
+    if (held == 0) return;
+    if (!q.enqueue(own, live, held))
       for (std::size_t i = 0; i < held; ++i)
         if (!q.enqueue(own, live[i])) all[dead + lost++] = live[i];
     published(l);
@@ -443,23 +445,43 @@ std::size_t core::turn_over(Queue& q, typename Queue::producer& own, lane l, Sta
     }
   }
   put_back();
-  // What is let go of may be a user's.
-  for (std::size_t i = 0; i < dead; ++i) all[i].ops().run(all[i]);
+  // What is let go of may be a user's; and may wait for those that are lost, but for none that is stale.
   for (std::size_t i = dead; i < dead + lost; ++i) end_for_want_of_memory(all[i]);
+  for (std::size_t i = 0; i < dead; ++i) all[i].ops().run(all[i]);
   return others;
 }
 
 // A cancelled task gives its capacity back at once but its ticket stays, so tickets could pile up behind a busy worker
-// (P17). Whoever submits a ticket while there are more stale ones than capacity turns its own sub-queues over; and again after a quarter of
-// the capacity, for the others' may stay. So k threads leave at most 1 + k/4 times the capacity, and amortised a ticket costs O(1).
+// (P17). Whoever wants more credits while half as many are stale as there is capacity turns its own sub-queues over, and the mailboxes; and again
+// after half the capacity, for others' may stay. What one thread has in a sub-queue is then at most: the capacity, live when it was last turned
+// over; the half since then; and what it had in advance, a quarter. Amortised O(1) a ticket.
+bool core::wants_sweep(const lease& l, std::uint64_t n) const noexcept {
+  const auto half = static_cast<std::int64_t>(credits.capacity() / 2);
+  return stale_tickets.load(relaxed) > half && static_cast<std::int64_t>(l.credits.used() + n + l.posted - l.swept_at) > half;
+}
+
 void core::sweep(lease& l) noexcept {
+  l.swept_at = l.credits.used() + l.posted;  // first: a user's destructor may come here again
   for (std::size_t i = 0; i < lane_count; ++i) {
     const auto which = static_cast<lane>(i);
     inject_lane::producer* p = which == lane::normal ? &l.producer : l.side[i].get();
     if (p != nullptr) turn_over(lanes[i], *p, which, ticket_is_stale);
   }
-  l.since_sweep = 0;
+  for (unsigned i = 0, e = slot_count(); i < e; ++i)
+    for (job& j : slot(i)->mail.sweep(ticket_is_stale)) {
+      letters_.gone();
+      j.ops().run(j);
+    }
   look_late();  // what was in hand may have been all that a shutdown missed
+}
+
+// By the timekeeper, which passes no admission: a timer may be cancelled when its ticket has come to the queue. The caller holds the core.
+void core::sweep_posted() noexcept {
+  WEIR_TRY {
+    lease& l = my_lease();
+    if (wants_sweep(l, 1)) [[unlikely]] sweep(l);
+  }
+  WEIR_CATCH_ALL {}  // no memory for a lease, nor is anything queued by it then
 }
 
 // The same of children that a worker's task has run in place: their tickets would stay until that task ends. No others: what goes with the

@@ -70,7 +70,7 @@ struct lease {
   std::unique_ptr<inject_lane::producer> side[lane_count];  // the others, made when first used
   slab_heap heap;
   counter returned, rejected;
-  std::uint64_t since_sweep = 0;  // tickets
+  std::uint64_t posted = 0, swept_at = 0;  // what went past admission; what had been used and posted at the last sweep
   presence<os_atomics> call;  // of submit(), from the publication on
   caller_seat seat;
   stop_hub* recent_hub = nullptr;
@@ -164,7 +164,9 @@ class core {
   inject_lane::producer* producer_of(lease& l, lane prio) noexcept;
   void end_for_want_of_memory(job& j) noexcept;
   // Take stale tickets out of the caller's own sub-queues. How many others a worker has there.
+  bool wants_sweep(const lease& l, std::uint64_t n) const noexcept;
   void sweep(lease& l) noexcept;
+  void sweep_posted() noexcept;
   std::size_t sweep(worker& w, bool (*stale)(const job&)) noexcept;
   template <class Queue, class Stale>
   std::size_t turn_over(Queue& q, typename Queue::producer& own, lane l, Stale&& stale) noexcept;

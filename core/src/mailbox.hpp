@@ -6,9 +6,11 @@
 
 #include <weir/detail/atomics.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <mutex>
+#include <vector>
 
 namespace weir {
 inline namespace v0 {
@@ -36,6 +38,19 @@ class mailbox {
     return take_anyhow(out, [] { return false; });
   }
   bool any() const noexcept { return some_.load(relaxed); }  // a hint, unless ordered by the caller
+  /// Takes out what nobody wants; the others keep their order. Without the memory for it: nothing.
+  template <class Unwanted>
+  std::vector<Job> sweep(Unwanted&& unwanted) noexcept {
+    std::vector<Job> out;
+    if (!any()) return out;
+    const std::lock_guard lock(mutex_);
+    WEIR_TRY { out.reserve(jobs_.size()); }
+    WEIR_CATCH_ALL { return out; }
+    const auto goes = [&](const Job& j) { return unwanted(j) && (out.push_back(j), true); };
+    jobs_.erase(std::remove_if(jobs_.begin(), jobs_.end(), goes), jobs_.end());
+    some_.store(!jobs_.empty(), relaxed);
+    return out;
+  }
   /// Closed: what is in it stays.
   void open(bool yes) noexcept {
     const std::lock_guard lock(mutex_);

@@ -16,15 +16,12 @@ namespace {
 // No credit at hand. What a task of the blocking pool submits is its child, and is still taken while the runtime drains. Out of line,
 // for submit() needs neither registers nor a frame for it (gate/submit).
 WEIR_NOINLINE outcome admit_slowly(core& c, lease& l, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
-  const bool drops = c.opts.full == on_full::drop_oldest;
   const std::uint64_t rejected = l.rejected.get();
-  if (drops) c.acquire_ref();  // a callable that is dropped may be the last to hold the runtime
-  struct hold {
-    core* c;
-    ~hold() {
-      if (c != nullptr) c->release_ref();
-    }
-  } const until_the_end{drops ? &c : nullptr};
+  struct hold {  // what is dropped or swept may be the last to hold the runtime
+    core& c;
+    ~hold() { c.release_ref(); }
+  } const until_the_end{c};
+  c.acquire_ref();
   const outcome out = n == 1 ? c.settle(l, o, p, a) : c.admit_outside(l, o, p, n, a);
   if (out != outcome_of(errc::stopped) || !c.admit_children_beside(n)) return out;
   a.tag = 0;
@@ -72,13 +69,6 @@ WEIR_NOINLINE outcome admit_from_outside(core& c, const task_options* o, patienc
   WEIR_CATCH_ALL { return outcome_of(errc::failed); }
   a.place = l;
   a.tag = 1;
-  const std::uint64_t capacity = c.credits.capacity();
-  l->since_sweep += n;
-  const bool sweeps = c.stale_tickets.load(relaxed) > static_cast<std::int64_t>(capacity) && l->since_sweep > capacity / 4;
-  if (sweeps) [[unlikely]] {
-    c.acquire_ref();  // what is let go of may be the last to hold the runtime
-    c.sweep(*l);
-  }
   const outcome said = n == 1 && l->credits.try_use() ? outcome_ok : admit_slowly(c, *l, o, p, a, n);
   // What is bound waits for its worker and not for the queue; what has no tag has not come from outside, or runs here and now.
   // Who was refused may be the last to know of the runtime: what made room for him may have taken it along.
@@ -86,7 +76,6 @@ WEIR_NOINLINE outcome admit_from_outside(core& c, const task_options* o, patienc
     a.tag = 3;
     a.target = with_time;
   }
-  if (sweeps) [[unlikely]] c.release_ref();
   return said;
 }
 }  // namespace
@@ -340,7 +329,11 @@ bool core::post_while_held(const job& j, lane prio, int target) noexcept {
       a.place = w;
       a.on_worker = true;
     } else {
-      WEIR_TRY { a.place = &my_lease(); }
+      WEIR_TRY {
+        lease& l = my_lease();
+        ++l.posted;
+        a.place = &l;
+      }
       WEIR_CATCH_ALL { return false; }
     }
     o = enqueue(*this, a, &j, 1);

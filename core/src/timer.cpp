@@ -128,6 +128,7 @@ void node_due(core& c, task_node& n, std::uint8_t kind) noexcept {
     if (!c.side.put_again(ticket)) ticket.ops().drop(ticket, errc::failed);
     return;
   }
+  c.sweep_posted();
   if (k != nullptr ? node_post(n, true, k->prio, k->bound) : node_post(n, true)) return;
   // No memory for it: the task fails, of a series only this occurrence.
   if (kind != due::series || !node_claim(n)) return ticket.ops().drop(ticket, errc::failed);
