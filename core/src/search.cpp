@@ -140,7 +140,7 @@ bool worker::steal_once(std::uint64_t now, bool force_now, std::uint64_t& force_
       steals.add();
       unpaid_ = 0;
       leave_search();
-      if (!owner.paused() || !give_back(j)) run(j);
+      if (!(owner.paused() || on_duty.now() != on_duty.on) || !give_back(j)) run(j);  // stolen after a pause, or a resize
       return true;
     }
   }

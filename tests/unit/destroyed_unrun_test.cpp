@@ -2,6 +2,7 @@
 #include <weir/runtime.hpp>
 #include <weir/timer.hpp>
 
+#include <core_of.hpp>
 #include <runtime_tools.hpp>
 #include <thread_named.hpp>
 
@@ -46,7 +47,7 @@ TEST(WhatIsDestroyedUnrun, MayBeTheLastThatHoldsARuntimeWhileItShutsDown) {
       case 1: raw.spawn([rt] {}).detach(); break;
       case 2: weir::after(raw, 1h, [rt] {}).detach(); break;
       case 3: ASSERT_TRUE(raw.submit([rt, block = std::array<char, 200>{}] { static_cast<void>(block); })); break;
-      default: raw.blocking([rt] { std::this_thread::sleep_for(1ms); }).detach();
+      default: raw.blocking([rt] { EXPECT_TRUE(eventually([&] { return core_of(*rt).closed(); })); }).detach();  // a pause does not hold it up
     }
     rt.reset();
     if (round % 3 == 0) raw.abort();

@@ -44,14 +44,16 @@ TEST(Parker, KeepsOneTokenHoweverManyWereLeft) {
 TEST(Parker, WakesASleeperByASystemCallAndNobodyElse) {
   parker p;
   std::atomic<int> tid{0};
+  std::atomic<bool> over{false};
   std::thread sleeper([&] {
     tid = thread_id();
-    EXPECT_TRUE(p.park());
+    while (!over) EXPECT_TRUE(p.park());
   });
-  EXPECT_TRUE(eventually([&] { return tid != 0 && asleep(tid); }));
-  let_it_misbehave();  // the chaos build may have held it up before it was about to sleep
-  EXPECT_TRUE(p.unpark());
+  EXPECT_TRUE(eventually([&] { return tid != 0 && asleep(tid) && p.unpark(); }));  // the chaos build holds it up before it is about to sleep, too
+  over = true;
+  p.unpark();
   sleeper.join();
+  p.park(0);  // it may have gone on before that token
   EXPECT_FALSE(p.unpark());
 }
 

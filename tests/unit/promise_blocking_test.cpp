@@ -4,6 +4,7 @@
 #include <weir/task_group.hpp>
 
 #include <child.hpp>
+#include <core_of.hpp>
 #include <runtime_tools.hpp>
 
 #include <gtest/gtest.h>
@@ -101,7 +102,7 @@ TEST(Blocking, ReusesASleepingThread) {
   std::set<std::thread::id> seen;
   for (int i = 0; i < 50; ++i) {
     seen.insert(rt.blocking([] { return std::this_thread::get_id(); }).get().value());
-    eventually([&] { return rt.metrics().running == 0; });
+    eventually([&] { return core_of(rt).side.busy() == 0; });
   }
   EXPECT_LE(seen.size(), 2u);
 }

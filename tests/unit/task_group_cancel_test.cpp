@@ -235,7 +235,9 @@ TEST(TaskGroupCancel, AChildThatWaitsForItsOwnGroupRunsItsSiblingsAndTimesOut) {
   std::atomic<errc> said{errc{}};
   g.run([&] {
     for (int i = 0; i < 3; ++i) g.run([&] { ++ran; });
-    const weir::status s = g.wait_until(weir::clock_type::now() + 5ms);
+    weir::status s;
+    do s = g.wait_until(weir::clock_type::now() + 5ms);
+    while (!s && ran != 3);  // on a machine that is too busy for all three
     EXPECT_EQ(ran, 3);
     if (!s) said = s.error().code;
   });

@@ -65,8 +65,10 @@ TEST(Watchdog, NamesTheHungTaskItsWorkerAndEveryStateWord) {
                  static_cast<void>(rt.submit([] {}, {.prio = weir::lane::low}));
                  std::thread blocked([&] { static_cast<void>(rt.submit([] {})); });
                  eventually([&] { return core_of(rt).attention_bits() == (1024u | 32u); });
+                 std::thread waits([&] { static_cast<void>(rt.wait_idle()); });
+                 eventually([&] { return core_of(rt).attention_bits() == (1024u | 32u | 16u); });
                  watch("A.HangOnPurpose", 1);
-                 static_cast<void>(rt.wait_idle());
+                 waits.join();
                }),
                {"this test hangs: A.HangOnPurpose", "runtime \"stuck\" at 0x", "2 workers, 0 spares, 0 of them surplus workers, running",
                 "HUNG? worker 0 is inside task \"", "HUNG? worker 1 is inside task \"", "waits for ever", "the other one",
