@@ -162,23 +162,17 @@ std::uint64_t core::started_sum() const noexcept {
   return n;
 }
 
-outcome core::settle(lease& l, const task_options* o, patience p, admission& a) noexcept {
-  if (l.credits.settle()) return outcome_ok;
-  if ((attention_bits() & attention::quiesce) != 0) check_quiescent();  // it may have seen the use that is undone now
-  return admit_outside(l, o, p, 1, a);
-}
-
 outcome core::admit_outside(lease& l, const task_options* o, patience p, std::uint64_t n, admission& a) noexcept {
   const auto started = [this] { return started_sum(); };
   const auto refuse = [&](errc e) {
     l.rejected.add();
     return outcome_of(e);
   };
-  if (dead()) return outcome_of(errc::stopped);
   if (wants_sweep(l, n)) [[unlikely]] sweep(l);
   const std::uint64_t capacity = credits.capacity();
   const bool may_stay = this_worker == nullptr && this_keeper == nullptr && this_caller.owner == nullptr;  // P13
   for (;;) {
+    if (dead()) return outcome_of(errc::stopped);  // what was let go of may have forked the process
     bool full = n > capacity;
     while (!full) {
       const std::uint64_t starts = started_sum(), returns = credits.returns();
@@ -377,9 +371,9 @@ outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
       tell_blocked();  // the runtime may have been started again meanwhile
       return outcome_of(errc::stopped);
     }
-    if (line_.empty()) {
+    if (const std::uint64_t more = in_advance(); more > 1 && line_.empty()) {
       const auto started = [this] { return started_sum(); };
-      l.credits.draw(credits, 1, in_advance(), 0, started);
+      l.credits.draw(credits, 1, more, 0, started);
       hand_on_rest(l);
     }
     return outcome_ok;
@@ -467,11 +461,11 @@ void core::sweep(lease& l) noexcept {
     inject_lane::producer* p = which == lane::normal ? &l.producer : l.side[i].get();
     if (p != nullptr) turn_over(lanes[i], *p, which, ticket_is_stale);
   }
-  for (unsigned i = 0, e = slot_count(); i < e; ++i)
-    for (job& j : slot(i)->mail.sweep(ticket_is_stale)) {
-      letters_.gone();
-      j.ops().run(j);
-    }
+  for (unsigned i = 0, e = slot_count(); i < e && !dead(); ++i) {
+    std::vector<job> letters = slot(i)->mail.sweep(ticket_is_stale);
+    if (!letters.empty()) letters_.gone(letters.size());
+    for (job& j : letters) j.ops().run(j);
+  }
   look_late();  // what was in hand may have been all that a shutdown missed
 }
 
@@ -479,7 +473,8 @@ void core::sweep(lease& l) noexcept {
 void core::sweep_posted() noexcept {
   WEIR_TRY {
     lease& l = my_lease();
-    if (wants_sweep(l, 1)) [[unlikely]] sweep(l);
+    ++l.posted;
+    if (wants_sweep(l, 0)) [[unlikely]] sweep(l);
   }
   WEIR_CATCH_ALL {}  // no memory for a lease, nor is anything queued by it then
 }

@@ -143,7 +143,6 @@ class core {
   lease& my_lease();                // throws std::bad_alloc
   void give_lease_back(lease& l) noexcept;
   outcome admit_outside(lease& l, const task_options* opts, patience p, std::uint64_t n, admission& a) noexcept;
-  outcome settle(lease& l, const task_options* opts, patience p, admission& a) noexcept;  // after try_use() said no
   outcome let_caller_in(lease& l, admission& a) noexcept;  // on_full::caller_runs: ok or stopped
   outcome run_on_caller(lease& l, job j) noexcept;
   template <class F>

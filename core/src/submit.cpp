@@ -16,16 +16,19 @@ namespace {
 // No credit at hand. What a task of the blocking pool submits is its child, and is still taken while the runtime drains. Out of line,
 // for submit() needs neither registers nor a frame for it (gate/submit).
 WEIR_NOINLINE outcome admit_slowly(core& c, lease& l, const task_options* o, patience p, admission& a, std::size_t n) noexcept {
+  if (n == 1 && l.credits.settle()) return outcome_ok;
   const std::uint64_t rejected = l.rejected.get();
   struct hold {  // what is dropped or swept may be the last to hold the runtime
     core& c;
     ~hold() { c.release_ref(); }
   } const until_the_end{c};
   c.acquire_ref();
-  const outcome out = n == 1 ? c.settle(l, o, p, a) : c.admit_outside(l, o, p, n, a);
+  if ((c.attention_bits() & attention::quiesce) != 0) c.check_quiescent();  // it may have seen the use that is undone now
+  const outcome out = c.admit_outside(l, o, p, n, a);
   if (out != outcome_of(errc::stopped) || !c.admit_children_beside(n)) return out;
   a.tag = 0;
   a.capacity_held = false;
+  l.posted += n;
   l.rejected.sub(l.rejected.get() - rejected);  // it was counted, and is taken after all
   return outcome_ok;
 }
@@ -329,11 +332,7 @@ bool core::post_while_held(const job& j, lane prio, int target) noexcept {
       a.place = w;
       a.on_worker = true;
     } else {
-      WEIR_TRY {
-        lease& l = my_lease();
-        ++l.posted;
-        a.place = &l;
-      }
+      WEIR_TRY { a.place = &my_lease(); }
       WEIR_CATCH_ALL { return false; }
     }
     o = enqueue(*this, a, &j, 1);

@@ -128,7 +128,13 @@ void node_due(core& c, task_node& n, std::uint8_t kind) noexcept {
     if (!c.side.put_again(ticket)) ticket.ops().drop(ticket, errc::failed);
     return;
   }
-  c.sweep_posted();
+  if (this_keeper == &c) {  // else somebody shuts down
+    if (is_gated(n)) {
+      if (gate_state& g = state_of(*ticket_of(n).via); g.wants_sweep()) g.sweep();
+    }
+    c.sweep_posted();
+    if (c.dead()) return;
+  }
   if (k != nullptr ? node_post(n, true, k->prio, k->bound) : node_post(n, true)) return;
   // No memory for it: the task fails, of a series only this occurrence.
   if (kind != due::series || !node_claim(n)) return ticket.ops().drop(ticket, errc::failed);

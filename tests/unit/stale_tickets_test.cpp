@@ -1,12 +1,16 @@
 // What is cancelled in a queue leaves a ticket there: how many there may be, and what lets go of them. (P17 P31)
 #include <weir/runtime.hpp>
+#include <weir/strand.hpp>
 #include <weir/timer.hpp>
 
 #include <core_of.hpp>
+#include <counting_resource.hpp>
 #include <runtime_tools.hpp>
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <barrier>
 #include <memory>
 #include <new>
@@ -100,6 +104,29 @@ TEST(StaleTickets, OfTimersThatWereDueGoToo) {
     t.cancel();
     ASSERT_LE(stale_in(rt), capacity);
   }
+  p.release();
+  ASSERT_TRUE(rt.wait_idle());
+}
+
+TEST(StaleTickets, OfTimersInFrontOfAStrandGoToo) {
+  counting_resource memory;
+  weir::options o = small(32);
+  o.memory = &memory;
+  weir::runtime rt(o);
+  const auto queued = [&] { return core_of(rt).lanes[static_cast<std::size_t>(weir::lane::normal)].size(); };
+  plug p(rt);
+  weir::strand s(rt);
+  std::size_t most = 0;
+  for (int i = 0; i < 200; ++i) {
+    const std::size_t before = queued();
+    weir::timer t = weir::after(s, std::chrono::nanoseconds(0), [x = std::array<char, 100'000>{}] { static_cast<void>(x); });  // a block of its own
+    weir::timer behind = weir::after(rt, std::chrono::milliseconds(1), [] {});
+    ASSERT_TRUE(eventually([&] { return queued() > before || queued() < before / 2; }));
+    ASSERT_TRUE(t.cancel());
+    behind.cancel();
+    most = std::max(most, memory.bytes() / 100'000);
+  }
+  EXPECT_LT(most, 100u) << "64 and a few";
   p.release();
   ASSERT_TRUE(rt.wait_idle());
 }
