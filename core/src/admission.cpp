@@ -371,10 +371,12 @@ outcome core::wait_for_room(lease& l, const task_options* o) noexcept {
       tell_blocked();  // the runtime may have been started again meanwhile
       return outcome_of(errc::stopped);
     }
-    if (const std::uint64_t more = in_advance(); more > 1 && line_.empty()) {
+    if (line_.empty()) {
       const auto started = [this] { return started_sum(); };
-      l.credits.draw(credits, 1, more, 0, started);
-      hand_on_rest(l);
+      if (const std::uint64_t more = in_advance(); more > 1) {
+        l.credits.draw(credits, 1, more, 0, started);
+        hand_on_rest(l);
+      }
     }
     return outcome_ok;
   }
@@ -451,12 +453,13 @@ std::size_t core::turn_over(Queue& q, typename Queue::producer& own, lane l, Sta
 // over; the half since then; and what it had in advance, a quarter. Amortised O(1) a ticket.
 bool core::wants_sweep(const lease& l, std::uint64_t n) const noexcept {
   const auto half = static_cast<std::int64_t>(credits.capacity() / 2);
-  return stale_tickets.load(relaxed) > half && static_cast<std::int64_t>(l.credits.used() + n + l.posted - l.swept_at) > half;
+  const auto since = static_cast<std::int64_t>(l.credits.used() + l.posted - l.swept_at);
+  return stale_tickets.load(relaxed) > half && since > 0 && since + static_cast<std::int64_t>(n) > half;
 }
 
 void core::sweep(lease& l) noexcept {
   l.swept_at = l.credits.used() + l.posted;  // first: a user's destructor may come here again
-  for (std::size_t i = 0; i < lane_count; ++i) {
+  for (std::size_t i = 0; i < lane_count && !dead(); ++i) {
     const auto which = static_cast<lane>(i);
     inject_lane::producer* p = which == lane::normal ? &l.producer : l.side[i].get();
     if (p != nullptr) turn_over(lanes[i], *p, which, ticket_is_stale);
@@ -466,7 +469,7 @@ void core::sweep(lease& l) noexcept {
     if (!letters.empty()) letters_.gone(letters.size());
     for (job& j : letters) j.ops().run(j);
   }
-  look_late();  // what was in hand may have been all that a shutdown missed
+  if (!dead()) look_late();  // what was in hand may have been all that a shutdown missed
 }
 
 // By the timekeeper, which passes no admission: a timer may be cancelled when its ticket has come to the queue. The caller holds the core.

@@ -204,7 +204,10 @@ outcome gate_admit(gate& base, const task_options* o, patience p, admission& a, 
   gate_state& g = state_of(base);
   if (g.owner.dead()) return outcome_of(errc::stopped);
   if (o != nullptr && (o->worker != -1 || o->prio > lane::low)) return outcome_of(errc::invalid);  // a turn runs on any worker
-  if (g.wants_sweep()) [[unlikely]] g.sweep();
+  if (g.wants_sweep()) [[unlikely]] {
+    g.sweep();
+    if (g.owner.dead()) return outcome_of(errc::stopped);  // what was let go of has forked the process
+  }
   if (g.bounded)
     if (const outcome said = g.enter_rooms(o, p, n, a); said != outcome_ok || a.target == on_caller) return said;
   const outcome said = admit(g.owner, o, p == patience::by_policy ? patience::elsewhere : p, a, n);

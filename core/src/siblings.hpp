@@ -69,7 +69,8 @@ class siblings {
   }
   /// Any that nobody has claimed a moment ago, unlinked, with a reference.
   child_node* any(bool& posted) noexcept {
-    posted = has_unstarted();
+    posted = pending_.first == nullptr;  // first those that have no ticket: each end of another would give one of them a place and a ticket
+    if (posted) drop_claimed();
     child_node* const n = posted ? unstarted_.first : pending_.first;
     if (n == nullptr) return nullptr;
     unlink(*n);

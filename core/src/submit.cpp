@@ -23,7 +23,7 @@ WEIR_NOINLINE outcome admit_slowly(core& c, lease& l, const task_options* o, pat
     ~hold() { c.release_ref(); }
   } const until_the_end{c};
   c.acquire_ref();
-  if ((c.attention_bits() & attention::quiesce) != 0) c.check_quiescent();  // it may have seen the use that is undone now
+  if (n == 1 && (c.attention_bits() & attention::quiesce) != 0) c.check_quiescent();  // it may have seen the use that is undone now
   const outcome out = c.admit_outside(l, o, p, n, a);
   if (out != outcome_of(errc::stopped) || !c.admit_children_beside(n)) return out;
   a.tag = 0;
@@ -332,7 +332,11 @@ bool core::post_while_held(const job& j, lane prio, int target) noexcept {
       a.place = w;
       a.on_worker = true;
     } else {
-      WEIR_TRY { a.place = &my_lease(); }
+      WEIR_TRY {
+        lease& l = my_lease();
+        ++l.posted;
+        a.place = &l;
+      }
       WEIR_CATCH_ALL { return false; }
     }
     o = enqueue(*this, a, &j, 1);
