@@ -138,7 +138,7 @@ BUGS = {
     45: ('a runtime that stops and leaves a turn behind', 'lifecycle.cpp', 1,
          '    if (stopped())  // a turn', '    if (stopped() && weir_sim_bug != 45)  // a turn'),
     46: ('a sweep that does not look who has stopped meanwhile', 'admission.cpp', 1,
-         '  look_late();  // what', '  if (weir_sim_bug != 46) look_late();  // what'),
+         'if (!dead()) look_late();  // what', 'if (!dead() && weir_sim_bug != 46) look_late();  // what'),
     47: ('who looks for the oldest, and not whether somebody has stopped meanwhile', 'admission.cpp', 1,
          '    published(l);\n    look_late();', '    published(l);\n    if (weir_sim_bug != 47) look_late();'),
     48: ('a look for stalls that forgets who began while it was under way', 'timekeeper.cpp', 1,
