@@ -198,7 +198,7 @@ void a_limit_of_coroutines_leaves_no_turn_behind() {
     o.memory = &grave;
     weir::runtime rt(o);
     weir::limited l(rt, 2, 8);
-    for (int i = 0; i < 3; ++i) weir::spawn(l, goes_on(1)).detach();
+    for (unsigned i = 0, n = 1 + up_to(2); i < n; ++i) weir::spawn(l, goes_on(1)).detach();
     if (weir::sim::random() % 2 == 0) HOLDS(rt.abort().complete);
     else HOLDS(rt.drain(weir::clock_type::now() + 3us).complete || rt.drain().complete);
     if (weir::sim::random() % 2 == 0) {
