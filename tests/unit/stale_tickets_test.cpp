@@ -1,6 +1,7 @@
 // What is cancelled in a queue leaves a ticket there: how many there may be, and what lets go of them. (P17 P31)
 #include <weir/runtime.hpp>
 #include <weir/strand.hpp>
+#include <weir/task_group.hpp>
 #include <weir/timer.hpp>
 
 #include <core_of.hpp>
@@ -129,6 +130,17 @@ TEST(StaleTickets, OfTimersInFrontOfAStrandGoToo) {
   EXPECT_LT(most, 100u) << "64 and a few";
   p.release();
   ASSERT_TRUE(rt.wait_idle());
+}
+
+TEST(StaleTickets, OfACancelledGroupAreThoseThatHadAPlace) {
+  weir::runtime rt(small(200));
+  plug p(rt);
+  weir::task_group g(rt, {.limit = 2});
+  for (int i = 0; i < 100; ++i) g.run([] {});
+  g.cancel();
+  EXPECT_LE(stale_in(rt), 2);
+  p.release();
+  EXPECT_FALSE(g.wait());
 }
 
 // In turns, all of them alive: a thread cannot take out what another has queued.
