@@ -410,9 +410,9 @@ void core::hand_on_rest(lease& l) noexcept {
   room_made();
 }
 
-// Takes the caller's own sub-queue of q out of it, at once, and puts back what stale() does not say, in their order: by the handful, for what is in
-// hand nobody else can take, and the last waits for its turn. Then the stale ones go. How many others there are. Without the memory for it nothing is done. (Who is about to take
-// from there just then is served behind the caller: with the newest, or too late; then as many stay there, ahead of what is put back.)
+// Takes the caller's own sub-queue of q out of it, at once, and puts back what stale() does not say, in their order: by the handful, for nobody
+// else can take what is in hand. Then the stale ones go. How many others there are. Without the memory for it nothing is done. (Who is about
+// to take from there just then is served behind the caller: with the newest, or too late; then as many stay there, ahead of what is put back.)
 template <class Queue, class Stale>
 std::size_t core::turn_over(Queue& q, typename Queue::producer& own, lane l, Stale&& stale) noexcept {
   const std::size_t most = q.size();
@@ -450,7 +450,8 @@ std::size_t core::turn_over(Queue& q, typename Queue::producer& own, lane l, Sta
 // A cancelled task gives its capacity back at once but its ticket stays, so tickets could pile up behind a busy worker
 // (P17). Whoever wants more credits while half as many are stale as there is capacity turns its own sub-queues over, and the mailboxes; and again
 // after half the capacity, for others' may stay. What one thread has in a sub-queue is then at most: the capacity, live when it was last turned
-// over; the half since then; and what it had in advance, a quarter. Amortised O(1) a ticket.
+// over; the half since then; and what it had in advance, a quarter. (A bulk that is admitted while others cancel all that lives there comes on
+// top.) Amortised O(1) a ticket.
 bool core::wants_sweep(const lease& l, std::uint64_t n) const noexcept {
   const auto half = static_cast<std::int64_t>(credits.capacity() / 2);
   const auto since = static_cast<std::int64_t>(l.credits.used() + l.posted - l.swept_at);

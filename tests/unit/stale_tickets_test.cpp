@@ -14,7 +14,6 @@
 #include <array>
 #include <barrier>
 #include <memory>
-#include <new>
 #include <thread>
 #include <vector>
 
