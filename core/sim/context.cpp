@@ -241,19 +241,28 @@ void context::at_exit(void* p) noexcept {
   open(self.home_);
 }
 
-bool context::enter() noexcept {
-  if (!native_) {
-    if (!begun_) wait_for(home_);  // it has got as far as to sleep
-    begun_ = true;
-    home_tls = own_tls();
-    weir_sim_switch(&home_stack, stack_, tls_, how);
-    if (!native_) return true;
+void context::enter() noexcept {
+  if (native_) {
+    open(door_);
+    wait_for(home_);
+    return;
   }
-  open(door_);
-  if (ended_) return false;
-  wait_for(home_);
+  if (!begun_) wait_for(home_);  // it has got as far as to sleep
+  begun_ = true;
+  home_tls = own_tls();
+  weir_sim_switch(&home_stack, stack_, tls_, how);
+}
+
+bool context::goes_on() noexcept {
+  if (native_ && !on_own_) {  // it has just come to the end of its body
+    on_own_ = true;
+    open(door_);
+    if (!ended_) wait_for(home_);
+  }
   return !ended_;
 }
+
+void context::pass(context& to) noexcept { weir_sim_switch(&stack_, to.stack_, to.tls_, how); }
 
 void context::leave() noexcept {
   if (!native_) {

@@ -3,7 +3,8 @@
 // Each simulated thread is a real one that sleeps in the kernel for good, and whose stack and thread-local storage are used
 // by the thread that called sim::run: enter() loads the stack pointer and the thread pointer (fs on x86-64, tpidr_el0 on
 // aarch64) of the other one. So thread_local variables, exception handling, pthread_self and sanitizers see the simulated
-// thread, for everything that they look at is where it would be; a switch costs some 20 ns.
+// thread, for everything that they look at is where it would be; a switch costs some 20 ns. (In some virtual machines programs
+// may not write fs; then it is a system call.)
 //
 // At its end a context runs the destructors of its thread_local variables by a call that glibc has for that. Where it is not
 // to be found, it goes back to its own kernel thread (`native`), whose end runs them; then a switch is a hand-over between
@@ -34,10 +35,15 @@ class context {
   /// `last`.
   int create(void (*body)(void*), void (*last)(void*), void* argument) noexcept;
 
-  /// From the thread that called run(): until the context leaves. False: it has ended, thread_local destructors and all.
-  bool enter() noexcept;
+  /// From the thread that called run(): until a context leaves, which need not be this one (pass).
+  void enter() noexcept;
+  /// After enter(), of the one that came back: false when it has ended, thread_local destructors and all.
+  bool goes_on() noexcept;
   /// From the context: back to enter().
   void leave() noexcept;
+  /// From the context: on to another, which has been entered before and is not native. One switch in the place of two.
+  void pass(context& to) noexcept;
+  bool takes_over() const noexcept { return begun_ && !native_; }
 
   /// After enter() said false, for its memory.
   void join() noexcept { pthread_join(real_, nullptr); }
@@ -56,7 +62,7 @@ class context {
   void* argument_ = nullptr;
   std::atomic<std::uint32_t> door_{0};  // the kernel thread sleeps on it
   std::atomic<std::uint32_t> home_{0};  // the caller of enter() sleeps on it
-  bool begun_ = false, native_ = false, ended_ = false;
+  bool begun_ = false, native_ = false, on_own_ = false, ended_ = false;
 };
 
 }  // namespace sim

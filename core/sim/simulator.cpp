@@ -137,9 +137,11 @@ result simulator::run(const std::function<void()>& body) {
 
 void simulator::loop() noexcept {
   while (!over_ && next_ != nullptr) {
-    fiber& f = *next_;
-    f.started = true;
-    if (f.context.enter()) continue;
+    running_ = next_;
+    running_->started = true;
+    running_->context.enter();
+    fiber& f = *running_;
+    if (f.context.goes_on()) continue;
     f.ended = true;
     wake(&f, ~0u);
     next_ = next_after_wait();
@@ -150,7 +152,12 @@ void simulator::loop() noexcept {
 
 void simulator::leave(fiber& f) noexcept {
   for (;;) {
-    f.context.leave();
+    if (!over_ && !describing && f.context.takes_over() && next_->context.takes_over()) {
+      running_ = next_;
+      f.context.pass(next_->context);
+    } else {
+      f.context.leave();
+    }
     if (!describing) return;
     description_ += describe_here();
   }

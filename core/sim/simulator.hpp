@@ -116,6 +116,7 @@ class simulator {
 
   std::vector<std::unique_ptr<fiber>> fibers_;
   fiber* next_ = nullptr;
+  fiber* running_ = nullptr;  // whose context is under way
   bool over_ = false;
   result out_;
   std::string why_, description_;

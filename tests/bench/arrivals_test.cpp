@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <vector>
 
+namespace arrivals_test {
 namespace {
 
 using bench::arrival_kind;
@@ -75,3 +76,4 @@ TEST(Arrivals, ThatAreAbsurdAreRefusedWithTheReason) {
 }
 
 }  // namespace
+}  // namespace arrivals_test

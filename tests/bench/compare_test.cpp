@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+namespace compare_test {
 namespace {
 
 using namespace bench;
@@ -152,3 +153,4 @@ TEST(CompareBuilds, NeedsARunOfTwoBuilds) {
 }
 
 }  // namespace
+}  // namespace compare_test

@@ -11,6 +11,7 @@
 #include <random>
 #include <vector>
 
+namespace histogram_test {
 namespace {
 
 using bench::histogram;
@@ -138,3 +139,4 @@ TEST(Histogram, OfAnotherProgramIsLookedAt) {
 }
 
 }  // namespace
+}  // namespace histogram_test

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+namespace host_test {
 namespace {
 
 using namespace bench;
@@ -57,3 +58,4 @@ TEST(Host, KnowsItself) {
 }
 
 }  // namespace
+}  // namespace host_test

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+namespace load_test {
 namespace {
 
 using namespace bench;
@@ -195,3 +196,4 @@ TEST(Placement, GivesTheGeneratorACoreOfItsOwnWhenThereIsOneMoreThanWorkers) {
 }
 
 }  // namespace
+}  // namespace load_test

@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 
+namespace result_test {
 namespace {
 
 using namespace bench;
@@ -256,3 +257,4 @@ TEST(Summary, NamesWhatFailedAndWarns) {
 }
 
 }  // namespace
+}  // namespace result_test

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+namespace runner_test {
 namespace {
 
 using namespace bench;
@@ -214,3 +215,4 @@ TEST(Listing, OfAnotherBuildGivesItsWeirAlone) {
 }
 
 }  // namespace
+}  // namespace runner_test

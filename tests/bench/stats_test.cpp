@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+namespace stats_test {
 namespace {
 
 using bench::bootstrap_median;
@@ -173,3 +174,4 @@ TEST(Bootstrap, OfNothingIsNotANumber) {
 }
 
 }  // namespace
+}  // namespace stats_test

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 
+namespace strace_test {
 namespace {
 
 using bench::futex_calls_in;
@@ -32,3 +33,4 @@ TEST(Strace, SomethingElseIsAnErrorThatShowsIt) {
 }
 
 }  // namespace
+}  // namespace strace_test

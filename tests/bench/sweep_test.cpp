@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+namespace sweep_test {
 namespace {
 
 using namespace bench;
@@ -226,3 +227,4 @@ TEST(LoadReading, SurvivesJsonAndIsLookedAt) {
 }
 
 }  // namespace
+}  // namespace sweep_test

@@ -8,6 +8,7 @@
 
 using namespace weir::detail;
 
+namespace attention_model {
 namespace {
 
 using A = model_atomics;
@@ -198,3 +199,4 @@ struct duty_called : model::test<duty_called, 2> {
 MODEL_ADD(duty_called);
 
 }  // namespace
+}  // namespace attention_model

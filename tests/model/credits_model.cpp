@@ -6,6 +6,7 @@
 
 using namespace weir::detail;
 
+namespace credits_model {
 namespace {
 
 using A = model_atomics;
@@ -177,3 +178,4 @@ struct credits_shut : admission_test<credits_shut, 1, 1, 2> {
 MODEL_ADD(credits_shut);
 
 }  // namespace
+}  // namespace credits_model

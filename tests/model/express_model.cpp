@@ -5,6 +5,7 @@
 
 using namespace weir::detail;
 
+namespace express_model {
 namespace {
 
 using A = model_atomics;
@@ -64,3 +65,4 @@ struct express_jobs : model::test<express_jobs, 4> {
 MODEL_ADD(express_jobs);
 
 }  // namespace
+}  // namespace express_model

@@ -5,6 +5,7 @@
 
 using namespace weir::detail;
 
+namespace free_list_model {
 namespace {
 
 // Two threads free blocks that they wrote to; the owner takes them all, again and again.
@@ -51,3 +52,4 @@ struct free_list_blocks : model::test<free_list_blocks, 3> {
 MODEL_ADD(free_list_blocks);
 
 }  // namespace
+}  // namespace free_list_model

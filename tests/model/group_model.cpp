@@ -8,6 +8,7 @@
 
 using namespace weir::detail;
 
+namespace group_model {
 namespace {
 
 // A group with limit 1, as task_group.cpp has it: child 0 runs on a worker, child 1 gets its place when that ends, child 2
@@ -180,3 +181,4 @@ struct group_rounds : model::test<group_rounds, 2> {
 MODEL_ADD(group_rounds);
 
 }  // namespace
+}  // namespace group_model

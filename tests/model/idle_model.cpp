@@ -13,6 +13,7 @@
 
 using namespace weir::detail;
 
+namespace idle_model {
 namespace {
 
 using A = model_atomics;
@@ -597,3 +598,4 @@ struct parker_token : model::test<parker_token, 2> {
 MODEL_ADD(parker_token);
 
 }  // namespace
+}  // namespace idle_model

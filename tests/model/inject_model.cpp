@@ -12,6 +12,7 @@
 
 using namespace weir::detail;
 
+namespace inject_model {
 namespace {
 
 using A = model_atomics;
@@ -239,3 +240,4 @@ struct express_order : model::test<express_order, 3> {
 MODEL_ADD(express_order);
 
 }  // namespace
+}  // namespace inject_model

@@ -11,6 +11,7 @@
 
 using namespace weir::detail;
 
+namespace join_model {
 namespace {
 
 using joins = join_state<model_atomics>;
@@ -166,3 +167,4 @@ struct join_bell_absent : model::test<join_bell_absent, 2> {
 MODEL_ADD(join_bell_absent);
 
 }  // namespace
+}  // namespace join_model

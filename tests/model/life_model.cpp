@@ -15,6 +15,7 @@
 
 using namespace weir::detail;
 
+namespace life_model {
 namespace {
 
 // Whoever closes the doors takes the sum once, as a drain would that finds rest at once: nobody may come in after that.
@@ -309,3 +310,4 @@ struct late_let_go : model::test<late_let_go, 3> {
 MODEL_ADD(late_let_go);
 
 }  // namespace
+}  // namespace life_model

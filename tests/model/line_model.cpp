@@ -7,6 +7,7 @@
 
 using namespace weir::detail;
 
+namespace line_model {
 namespace {
 
 using A = model_atomics;
@@ -274,3 +275,4 @@ struct line_thread_ends : lease_test<line_thread_ends, 2> {
 MODEL_ADD(line_thread_ends);
 
 }  // namespace
+}  // namespace line_model

@@ -10,6 +10,7 @@
 
 using namespace weir::detail;
 
+namespace node_model {
 namespace {
 
 using states = task_state<model_atomics>;
@@ -286,3 +287,4 @@ struct running_inspected : model::test<running_inspected, 3> {
 MODEL_ADD(running_inspected);
 
 }  // namespace
+}  // namespace node_model

@@ -60,6 +60,7 @@ class job_slot<watched> {
 
 using namespace weir::detail;
 
+namespace run_queue_model {
 namespace {
 
 template <class Self, unsigned Thieves, unsigned Batches, unsigned Size>
@@ -118,3 +119,4 @@ struct run_queue_thieves : batches<run_queue_thieves, 2, 2, 4> {
 MODEL_ADD(run_queue_thieves);
 
 }  // namespace
+}  // namespace run_queue_model

@@ -13,6 +13,7 @@
 
 using namespace weir::detail;
 
+namespace shutdown_model {
 namespace {
 
 using counter = own_counter<model_atomics>;
@@ -320,3 +321,4 @@ struct entry_order : entry_test<entry_order, 2> {
 MODEL_ADD(entry_order);
 
 }  // namespace
+}  // namespace shutdown_model

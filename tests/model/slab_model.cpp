@@ -21,6 +21,7 @@ const void* thread_id() noexcept {
 
 using namespace weir::detail;
 
+namespace slab_model {
 namespace {
 
 constexpr std::size_t block_size = 512;  // the largest: a free block holds an atomic, and Relacy's are large
@@ -108,3 +109,4 @@ struct slab_blocks : model::test<slab_blocks, 3> {
 MODEL_ADD(slab_blocks);
 
 }  // namespace
+}  // namespace slab_model

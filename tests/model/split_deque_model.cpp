@@ -8,6 +8,7 @@
 
 using namespace weir::detail;
 
+namespace split_deque_model {
 namespace {
 
 struct work_item {
@@ -280,3 +281,4 @@ struct deque_open : forks<deque_open, 2, 5, 3> {
 MODEL_ADD(deque_open);
 
 }  // namespace
+}  // namespace split_deque_model

@@ -15,6 +15,7 @@
 
 using namespace weir::detail;
 
+namespace turnstile_model {
 namespace {
 
 using A = model_atomics;
@@ -365,3 +366,4 @@ struct room_line : model::test<room_line, 4> {
 MODEL_ADD(room_line);
 
 }  // namespace
+}  // namespace turnstile_model

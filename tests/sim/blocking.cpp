@@ -14,15 +14,6 @@ using namespace std::chrono_literals;
 using weir::clock_type;
 
 namespace {
-struct counts_its_end {
-  shared<int>* n;
-  explicit counts_its_end(shared<int>& m) : n(&m) {}
-  counts_its_end(counts_its_end&& o) noexcept : n(std::exchange(o.n, nullptr)) {}
-  ~counts_its_end() {
-    if (n != nullptr) n->fetch_add(1, std::memory_order_relaxed);
-  }
-};
-
 weir::options with_blocking(unsigned threads, std::size_t capacity) {
   weir::options o = with_workers(up_to(2));
   o.max_blocking = threads;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory_resource>
 #include <string>
+#include <utility>
 
 namespace cases {
 
@@ -177,5 +178,15 @@ inline unsigned up_to(unsigned n) { return 1 + static_cast<unsigned>(weir::sim::
 
 template <class T>
 using shared = weir::sim::atomic<T>;
+inline constexpr auto rlx = std::memory_order_relaxed;
+
+struct counts_its_end {  // moved about, destroyed once where it counts
+  shared<int>* n;
+  explicit counts_its_end(shared<int>& m) : n(&m) {}
+  counts_its_end(counts_its_end&& o) noexcept : n(std::exchange(o.n, nullptr)) {}
+  ~counts_its_end() {
+    if (n != nullptr) n->fetch_add(1, std::memory_order_relaxed);
+  }
+};
 
 }  // namespace cases

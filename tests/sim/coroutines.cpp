@@ -15,7 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using weir::task;
-constexpr auto rlx = std::memory_order_relaxed;
 
 task<> sleeps(weir::duration d) { co_await weir::sleep_until(weir::clock_type::now() + d); }
 

@@ -11,8 +11,6 @@ namespace cases {
 
 namespace {
 
-constexpr auto rlx = std::memory_order_relaxed;
-
 // A strand over the runtime, over a limit, or over another strand.
 struct some_strand {
   explicit some_strand(weir::runtime& rt) : behind_limit(rt, 1 + up_to(2), 100), behind_strand(rt) {

@@ -448,7 +448,6 @@ void what_does_not_fit_is_discarded() {
 // Tasks that are taken under overload, while their handles cancel them and a drain may stop them: each ends once, and the callable of
 // each is gone. The first task makes it overloaded, unless time jumps.
 void an_overload_ends_each_task_once() {
-  constexpr auto rlx = std::memory_order_relaxed;
   weir::options o = with_workers(1);
   o.capacity = 10;
   o.codel_target = std::chrono::milliseconds(1);

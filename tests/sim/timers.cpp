@@ -11,17 +11,6 @@ namespace cases {
 using namespace std::chrono_literals;
 using weir::clock_type;
 
-namespace {
-struct counts_its_end {  // moved about, destroyed once where it counts
-  shared<int>* n;
-  explicit counts_its_end(shared<int>& m) : n(&m) {}
-  counts_its_end(counts_its_end&& o) noexcept : n(std::exchange(o.n, nullptr)) {}
-  ~counts_its_end() {
-    if (n != nullptr) n->fetch_add(1, std::memory_order_relaxed);
-  }
-};
-}  // namespace
-
 void timers_run_once_and_never_early() {
   weir::runtime rt(with_workers(up_to(2)));
   shared<int> ran{0};

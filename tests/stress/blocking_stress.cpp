@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+namespace blocking_stress {
 namespace {
 
 using namespace test;
@@ -121,3 +122,4 @@ TEST_F(BlockingUnderLoad, CallsHaveOneFateWheneverTheRuntimeIsShutDown) {
 }
 
 }  // namespace
+}  // namespace blocking_stress

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+namespace capacity_stress {
 namespace {
 
 using namespace test;
@@ -205,3 +206,4 @@ TEST(CapacityFairness, NobodyIsOvertakenWithoutEnd) {
 }
 
 }  // namespace
+}  // namespace capacity_stress

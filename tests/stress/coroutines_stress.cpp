@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+namespace coroutines_stress {
 namespace {
 
 using namespace test;
@@ -145,3 +146,4 @@ TEST_F(Coroutines, AHandleIsAwaitedWhileItsTaskEnds) {
 }
 
 }  // namespace
+}  // namespace coroutines_stress

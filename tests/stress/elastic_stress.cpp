@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+namespace elastic_stress {
 namespace {
 
 using namespace test;
@@ -152,3 +153,4 @@ TEST_F(ElasticStress, ARuntimeMayEndOnAnyOfItsWorkers) {
 }
 
 }  // namespace
+}  // namespace elastic_stress

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+namespace exactly_once_stress {
 namespace {
 
 using namespace test;
@@ -158,3 +159,4 @@ INSTANTIATE_TEST_SUITE_P(WorkersAndSubmitters, ExactlyOnce,
                          });
 
 }  // namespace
+}  // namespace exactly_once_stress

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+namespace exceptions_stress {
 namespace {
 
 using namespace test;
@@ -178,3 +179,4 @@ TEST_F(Exceptions, OfGroupsAreOneEachAndTheGroupGoesOn) {
 #endif
 
 }  // namespace
+}  // namespace exceptions_stress

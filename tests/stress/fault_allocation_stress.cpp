@@ -21,6 +21,7 @@
 #include <execinfo.h>
 #include <sys/mman.h>
 
+namespace fault_allocation_stress {
 namespace {
 
 using namespace test;
@@ -295,3 +296,4 @@ TEST_F(FaultAllocation, OfAnyBlockOnceLosesDoublesAndLeaksNothing) { sweep(false
 TEST_F(FaultAllocation, OfAnyBlockAndAllAfterItLosesDoublesAndLeaksNothing) { sweep(true); }
 
 }  // namespace
+}  // namespace fault_allocation_stress

@@ -20,6 +20,7 @@
 #include <dirent.h>
 #include <pthread.h>
 
+namespace fault_system_stress {
 namespace {
 
 using namespace test;
@@ -370,3 +371,4 @@ INSTANTIATE_TEST_SUITE_P(SignalsAndFlags, FaultSignals,
                          });
 
 }  // namespace
+}  // namespace fault_system_stress

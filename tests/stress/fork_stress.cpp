@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+namespace fork_stress {
 namespace {
 
 using namespace test;
@@ -161,3 +162,4 @@ TEST_P(Forks, AroundTheDequesCapacityAreNeitherLostNorDoubled) {
 INSTANTIATE_TEST_SUITE_P(Workers, Forks, ::testing::Values(1u, 2u, 3u, 8u));
 
 }  // namespace
+}  // namespace fork_stress

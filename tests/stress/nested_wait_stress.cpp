@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+namespace nested_wait_stress {
 namespace {
 
 using namespace test;
@@ -198,3 +199,4 @@ TEST(NestedWaitsAcross, WithFewSparesGetsEndWithAValueOrStarved) {
 }
 
 }  // namespace
+}  // namespace nested_wait_stress

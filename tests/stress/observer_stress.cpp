@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+namespace observer_stress {
 namespace {
 
 using namespace test;
@@ -167,3 +168,4 @@ TEST_F(ObserverUnderLoad, HearsOfEachTaskOnceHoweverItEnds) {
 }
 
 }  // namespace
+}  // namespace observer_stress

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+namespace overload_stress {
 namespace {
 
 using namespace test;
@@ -106,3 +107,4 @@ TEST_F(OverloadStress, EachTaskHasOneFateAndTheBooksAreExact) {
 }
 
 }  // namespace
+}  // namespace overload_stress

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+namespace oversubscribed_stress {
 namespace {
 
 using namespace test;
@@ -89,3 +90,4 @@ TEST_F(Oversubscribed, SixtyFourWorkersDoEverythingAtOnceOnceEach) {
 }
 
 }  // namespace
+}  // namespace oversubscribed_stress

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+namespace park_stress {
 namespace {
 
 using namespace test;
@@ -164,3 +165,4 @@ INSTANTIATE_TEST_SUITE_P(WorkersAndSpin, Parking,
                          });
 
 }  // namespace
+}  // namespace park_stress

@@ -12,6 +12,7 @@
 #include <tuple>
 #include <vector>
 
+namespace policies_stress {
 namespace {
 
 using namespace test;
@@ -143,3 +144,4 @@ INSTANTIATE_TEST_SUITE_P(WithCapacityFrom, PoliciesStress,
                          });
 
 }  // namespace
+}  // namespace policies_stress

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+namespace queues_stress {
 namespace {
 
 using namespace test;
@@ -190,3 +191,4 @@ TEST_F(stress, ALaneKeepsEachSubmittersOrderForOneWorker) {
 INSTANTIATE_TEST_SUITE_P(Owners, Queues, ::testing::Values(1u, 2u, 4u, 16u));
 
 }  // namespace
+}  // namespace queues_stress

@@ -16,6 +16,7 @@
 #include <tuple>
 #include <vector>
 
+namespace result_stream_stress {
 namespace {
 
 using namespace test;
@@ -182,3 +183,4 @@ INSTANTIATE_TEST_SUITE_P(With, Streams,
                                             ::testing::Values(ending::close, ending::stop, ending::drop, ending::drain, ending::abort)));
 
 }  // namespace
+}  // namespace result_stream_stress

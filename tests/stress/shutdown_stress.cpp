@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+namespace shutdown_stress {
 namespace {
 
 using namespace test;
@@ -201,3 +202,4 @@ TEST_F(Shutdown, ShortLives) {
 }
 
 }  // namespace
+}  // namespace shutdown_stress

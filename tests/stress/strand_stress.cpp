@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+namespace strand_stress {
 namespace {
 
 using namespace test;
@@ -235,3 +236,4 @@ TEST_F(Strands, PassMessagesAround) {
 }
 
 }  // namespace
+}  // namespace strand_stress

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+namespace submitters_stress {
 namespace {
 
 using namespace test;
@@ -113,3 +114,4 @@ TEST_F(Submitters, ThreadsAndRuntimesEndInAnyOrder) {
 }
 
 }  // namespace
+}  // namespace submitters_stress

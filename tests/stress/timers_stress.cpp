@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+namespace timers_stress {
 namespace {
 
 using namespace test;
@@ -259,3 +260,4 @@ TEST_F(TimedTasksUnderLoad, HaveOneFateWheneverTheRuntimeIsShutDown) {
 }
 
 }  // namespace
+}  // namespace timers_stress

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+namespace token_stress {
 namespace {
 
 using namespace test;
@@ -57,3 +58,4 @@ TEST_P(TokenStress, EachTaskHasOneFateWhoeverIsFaster) {
 INSTANTIATE_TEST_SUITE_P(With, TokenStress, ::testing::Values(1u, 2u, 8u));
 
 }  // namespace
+}  // namespace token_stress

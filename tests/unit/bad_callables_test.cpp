@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 
+namespace bad_callables_test {
 namespace {
 
 using namespace test;
@@ -249,3 +250,4 @@ TEST(BadInput, CallablesAreAlignedAndPastFourKilobytesRefused) {
 }
 
 }  // namespace
+}  // namespace bad_callables_test

@@ -20,6 +20,7 @@
 
 #include <pthread.h>
 
+namespace bad_input_test {
 namespace {
 
 using namespace test;
@@ -363,3 +364,4 @@ TEST(BadHandles, ReadingTheWrongSideOfAResultIsNotUndefined) {
 }
 
 }  // namespace
+}  // namespace bad_input_test

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+namespace codel_test {
 namespace {
 
 using weir::detail::seam;
@@ -101,3 +102,4 @@ TEST(Codel, ManyThreadsSeeTheOverloadWhoeverClosesTheInterval) {
 }
 
 }  // namespace
+}  // namespace codel_test

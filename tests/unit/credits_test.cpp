@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <vector>
 
+namespace credits_test {
 namespace {
 
 using namespace test;
@@ -185,3 +186,4 @@ TEST(Credits, OfALeaseThatGoesAreForgottenNotReturned) {
 }
 
 }  // namespace
+}  // namespace credits_test

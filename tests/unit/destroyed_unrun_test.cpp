@@ -13,6 +13,7 @@
 #include <stop_token>
 #include <thread>
 
+namespace destroyed_unrun_test {
 namespace {
 
 using namespace test;
@@ -75,3 +76,4 @@ TEST(WhatIsDestroyedUnrun, WaitsForNoRest) {
 }
 
 }  // namespace
+}  // namespace destroyed_unrun_test

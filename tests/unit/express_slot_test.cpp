@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+namespace express_slot_test {
 namespace {
 
 using weir::detail::job;
@@ -71,3 +72,4 @@ TEST(ExpressSlot, IsTriedFromWhenAWorkerSaysSo) {
 }
 
 }  // namespace
+}  // namespace express_slot_test

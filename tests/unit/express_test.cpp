@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+namespace express_test {
 namespace {
 
 using namespace test;
@@ -120,3 +121,4 @@ TEST(ExpressPolicies, WhereTheOldestGoesThereIsNoSlot) {
 }
 
 }  // namespace
+}  // namespace express_test

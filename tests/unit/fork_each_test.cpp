@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+namespace fork_each_test {
 namespace {
 
 using namespace test;
@@ -327,3 +328,4 @@ TEST(ForkEach, AnExceptionBeyondTheDequesDepthUnwinds) {
 }
 
 }  // namespace
+}  // namespace fork_each_test

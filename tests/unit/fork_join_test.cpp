@@ -16,6 +16,7 @@
 #include <thread>
 #include <type_traits>
 
+namespace fork_join_test {
 namespace {
 
 using namespace test;
@@ -360,3 +361,4 @@ TEST(ForkAllocations, NoForkAllocates) {
 }
 
 }  // namespace
+}  // namespace fork_join_test

@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+namespace idle_test {
 namespace {
 
 using namespace test;
@@ -302,3 +303,4 @@ TEST(IdleProtocol, ReturnsItsMemoryWhenItIsDestroyed) {
 }
 
 }  // namespace
+}  // namespace idle_test

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+namespace inject_lane_test {
 namespace {
 
 using weir::detail::job;
@@ -266,3 +267,4 @@ TEST(InjectLaneWithoutASlot, IsNeverHot) {
 }
 
 }  // namespace
+}  // namespace inject_lane_test

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+namespace inject_queue_test {
 namespace {
 
 using namespace test;
@@ -190,3 +191,4 @@ TEST(InjectQueue, FreesItsBlocksWhenItIsDestroyed) {
 }
 
 }  // namespace
+}  // namespace inject_queue_test

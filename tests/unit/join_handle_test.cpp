@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+namespace join_handle_test {
 namespace {
 
 using namespace test;
@@ -221,3 +222,4 @@ TEST(JoinHandle, ATaskThatReturnsAResultOrAnErrorNestsIt) {
 }
 
 }  // namespace
+}  // namespace join_handle_test

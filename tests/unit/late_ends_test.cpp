@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+namespace late_ends_test {
 namespace {
 
 using namespace test;
@@ -207,3 +208,4 @@ TEST(LateEndsOfMany, EachRoundEndsWithWhoeverRunsItsChildren) {
 }
 
 }  // namespace
+}  // namespace late_ends_test

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+namespace limited_policies_test {
 namespace {
 
 using namespace test;
@@ -471,3 +472,4 @@ TEST(LimitDiscard, TheNewTaskIsDropped) {
 }
 
 }  // namespace
+}  // namespace limited_policies_test

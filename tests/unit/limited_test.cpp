@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+namespace limited_test {
 namespace {
 
 using namespace test;
@@ -474,3 +475,4 @@ TEST(Limited, ATaskMayHoldTheLastHandleAndEndBeforeSubmitReturns) {
 }
 
 }  // namespace
+}  // namespace limited_test

@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+namespace membarrier_test {
 namespace {
 
 using namespace test;
@@ -91,3 +92,4 @@ TEST_F(MembarrierDeathTest, RefusedLaterEndsTheProcessAndSaysWhy) {
 }
 
 }  // namespace
+}  // namespace membarrier_test

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+namespace observer_context_test {
 namespace {
 
 using namespace test;
@@ -228,3 +229,4 @@ TEST(Token, WhatAStolenForkAwaitsIsNotItsOwnTask) {
 }
 
 }  // namespace
+}  // namespace observer_context_test

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <thread>
 
+namespace observer_coroutines_test {
 namespace {
 
 using namespace test;
@@ -184,3 +185,4 @@ TEST(CoroutineToken, AStolenForkHasThatOfItsBranch) {
 }
 
 }  // namespace
+}  // namespace observer_coroutines_test

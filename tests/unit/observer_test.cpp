@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+namespace observer_test {
 namespace {
 
 using namespace test;
@@ -469,3 +470,4 @@ TEST(Observer, InTheChildOfAForkNothingIsCalled) {
 }
 
 }  // namespace
+}  // namespace observer_test

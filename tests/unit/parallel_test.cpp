@@ -23,6 +23,7 @@
 #include <thread>
 #include <vector>
 
+namespace parallel_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -560,3 +561,4 @@ TEST(ParallelReduce, LoopsOfBothKindsNest) {
 }
 
 }  // namespace
+}  // namespace parallel_test

@@ -10,6 +10,7 @@
 
 #include <memory>
 
+namespace parker_test {
 namespace {
 
 using namespace test;
@@ -172,3 +173,4 @@ TEST(Parker, MayBeDestroyedOnceItsOwnerHasTheToken) {
 }
 
 }  // namespace
+}  // namespace parker_test

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+namespace peers_test {
 namespace {
 
 using namespace test;
@@ -363,3 +364,4 @@ TEST(LikeTokio, AShutdownWaitsForATaskThatWaitsForAnother) {
 }
 
 }  // namespace
+}  // namespace peers_test

@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+namespace promise_blocking_test {
 namespace {
 
 using namespace test;
@@ -404,3 +405,4 @@ TEST(Blocking, InAForkedChildAnswersStopped) {
 }
 
 }  // namespace
+}  // namespace promise_blocking_test

@@ -14,6 +14,7 @@
 #include <stop_token>
 #include <thread>
 
+namespace promise_cancel_test {
 namespace {
 
 using namespace test;
@@ -332,3 +333,4 @@ TEST(GroupError, RunAfterTheErrorIsCancelledWithoutStarting) {
 #endif
 
 }  // namespace
+}  // namespace promise_cancel_test

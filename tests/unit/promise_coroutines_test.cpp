@@ -10,6 +10,7 @@
 
 #include <thread>
 
+namespace promise_coroutines_test {
 namespace {
 
 using namespace test;
@@ -323,3 +324,4 @@ TEST(Coroutines, OfANewRuntimeInAForkedChildRun) {
 }
 
 }  // namespace
+}  // namespace promise_coroutines_test

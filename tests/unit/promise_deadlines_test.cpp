@@ -18,6 +18,7 @@
 
 #include <sys/resource.h>
 
+namespace promise_deadlines_test {
 namespace {
 
 using namespace test;
@@ -484,3 +485,4 @@ TEST(StartBy, TimedSubmitsOnAForkedChildsParentAnswerStopped) {
 }
 
 }  // namespace
+}  // namespace promise_deadlines_test

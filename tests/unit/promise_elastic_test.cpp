@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+namespace promise_elastic_test {
 namespace {
 
 using namespace test;
@@ -342,3 +343,4 @@ TEST(Elastic, WithoutThreadsTheTasksWait) {
 }
 
 }  // namespace
+}  // namespace promise_elastic_test

@@ -16,6 +16,7 @@
 #include <string>
 #include <thread>
 
+namespace promise_errors_test {
 namespace {
 
 using namespace test;
@@ -308,3 +309,4 @@ TEST_F(Errors, ParallelForReportsTheErrorOnlyAfterEveryStartedCallEnded) {
 #endif
 
 }  // namespace
+}  // namespace promise_errors_test

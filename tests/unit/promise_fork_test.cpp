@@ -14,6 +14,7 @@
 #include <functional>
 #include <thread>
 
+namespace promise_fork_test {
 namespace {
 
 using namespace test;
@@ -297,3 +298,4 @@ TEST(ForkedChild, StopsAndCancelsWhatWaitsInTheParentWithoutTouchingIt) {
 #endif
 
 }  // namespace
+}  // namespace promise_fork_test

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
+namespace promise_full_queue_test {
 namespace {
 
 using namespace test;
@@ -468,3 +469,4 @@ TEST(Handles, CompleteWhenTheRuntimeIsDestroyed) {
 }
 
 }  // namespace
+}  // namespace promise_full_queue_test

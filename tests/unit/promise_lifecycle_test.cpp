@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+namespace promise_lifecycle_test {
 namespace {
 
 using namespace test;
@@ -573,3 +574,4 @@ TEST(OnAnOwnWorker, AHandleOutlivesARuntimeThatDestroyedItself) {
 }
 
 }  // namespace
+}  // namespace promise_lifecycle_test

@@ -21,6 +21,7 @@
 
 #include <ctime>
 
+namespace promise_metrics_test {
 namespace {
 
 using namespace test;
@@ -379,3 +380,4 @@ TEST_F(Idle, NothingWhileASubmitterIsBlocked) {
 }
 
 }  // namespace
+}  // namespace promise_metrics_test

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <thread>
 
+namespace promise_order_test {
 namespace {
 
 using namespace test;
@@ -274,3 +275,4 @@ TEST(Starvation, AnOutsideTaskIsServedThoughEveryWorkerKeepsItselfBusy) {
 }
 
 }  // namespace
+}  // namespace promise_order_test

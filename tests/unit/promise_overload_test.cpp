@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+namespace promise_overload_test {
 namespace {
 
 using namespace test;
@@ -397,3 +398,4 @@ TEST(OverloadControl, AWaiterStillRunsAnUnstartedTaskInPlace) {
 }
 
 }  // namespace
+}  // namespace promise_overload_test

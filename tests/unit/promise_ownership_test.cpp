@@ -14,6 +14,7 @@ namespace test {
 bool submit_optional(weir::runtime& rt, bool full, std::atomic<long>& with, std::atomic<int>& without);  // unwritten_bytes.cpp
 }
 
+namespace promise_ownership_test {
 namespace {
 
 using namespace test;
@@ -158,3 +159,4 @@ TEST(Callables, PreferTheStopToken) {
 }
 
 }  // namespace
+}  // namespace promise_ownership_test

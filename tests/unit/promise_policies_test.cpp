@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+namespace promise_policies_test {
 namespace {
 
 using namespace test;
@@ -538,3 +539,4 @@ TEST(Discard, InAStrandToo) {
 }
 
 }  // namespace
+}  // namespace promise_policies_test

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+namespace promise_resize_test {
 namespace {
 
 using namespace test;
@@ -257,3 +258,4 @@ TEST(Restart, KeepsTheSizeAndStandInsComeAgain) {
 }
 
 }  // namespace
+}  // namespace promise_resize_test

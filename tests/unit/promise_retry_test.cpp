@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+namespace promise_retry_test {
 namespace {
 
 using namespace test;
@@ -456,3 +457,4 @@ TEST(Retry, ThousandsWaitAndEndOnceEach) {
 }
 
 }  // namespace
+}  // namespace promise_retry_test

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
+namespace promise_run_test {
 namespace {
 
 using namespace test;
@@ -247,3 +248,4 @@ TEST(Pause, WhatComesAfterItDoesNotBeginBeforeResume) {
 }
 
 }  // namespace
+}  // namespace promise_run_test

@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+namespace promise_threads_test {
 namespace {
 
 using namespace test;
@@ -142,3 +143,4 @@ TEST(Threads, MaySubmitInTheDestructorOfAThreadLocal) {
 }
 
 }  // namespace
+}  // namespace promise_threads_test

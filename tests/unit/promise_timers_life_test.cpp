@@ -16,6 +16,7 @@
 
 #include <sys/resource.h>
 
+namespace promise_timers_life_test {
 namespace {
 
 using namespace test;
@@ -269,3 +270,4 @@ TEST(Timers, WakeNobodyWhileNothingIsDue) {
 }
 
 }  // namespace
+}  // namespace promise_timers_life_test

@@ -15,6 +15,7 @@
 #include <string>
 #include <thread>
 
+namespace promise_timers_test {
 namespace {
 
 using namespace test;
@@ -529,3 +530,4 @@ TEST(Timers, ThroughAStrandRunOneAtATimeAndTakeNoRoomInALimit) {
 }
 
 }  // namespace
+}  // namespace promise_timers_test

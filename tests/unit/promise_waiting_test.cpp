@@ -14,6 +14,7 @@
 #include <mutex>
 #include <thread>
 
+namespace promise_waiting_test {
 namespace {
 
 using namespace test;
@@ -507,3 +508,4 @@ TEST(WaitOnAWorker, AGroupRunsNothingUnrelatedWhileItWaits) {
 #endif
 
 }  // namespace
+}  // namespace promise_waiting_test

@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+namespace result_stream_test {
 namespace {
 
 using namespace test;
@@ -586,3 +587,4 @@ TEST(ResultStream, NothingOfItStaysBehindInMemory) {
 }
 
 }  // namespace
+}  // namespace result_stream_test

@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <vector>
 
+namespace run_queue_test {
 namespace {
 
 using namespace test;
@@ -188,3 +189,4 @@ TEST(RunQueue, RunsNothingWhenItIsDestroyed) {
 }
 
 }  // namespace
+}  // namespace run_queue_test

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+namespace shared_token_test {
 namespace {
 
 using namespace test;
@@ -120,3 +121,4 @@ TEST(SharedToken, OutlivesTheRuntimeAndItsThreads) {
 }
 
 }  // namespace
+}  // namespace shared_token_test

@@ -14,6 +14,7 @@
 #include <set>
 #include <vector>
 
+namespace slab_test {
 namespace {
 
 using namespace test;
@@ -261,3 +262,4 @@ TEST(Slab, ReturnsEveryPageWhenItIsDestroyed) {
 }
 
 }  // namespace
+}  // namespace slab_test

@@ -13,6 +13,7 @@
 #include <memory>
 #include <type_traits>
 
+namespace split_deque_test {
 namespace {
 
 using namespace test;
@@ -379,3 +380,4 @@ TEST(SplitDeque, TouchesNothingOfItsJobsWhenItIsDestroyed) {
 }
 
 }  // namespace
+}  // namespace split_deque_test

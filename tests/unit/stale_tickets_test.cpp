@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+namespace stale_tickets_test {
 namespace {
 
 using namespace test;
@@ -196,3 +197,4 @@ TEST(StaleTickets, GoWithTheLifeTheyWereOf) {
 }
 
 }  // namespace
+}  // namespace stale_tickets_test

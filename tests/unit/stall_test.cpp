@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+namespace stall_test {
 namespace {
 
 using namespace test;
@@ -145,3 +146,4 @@ TEST(Stall, NobodyLooksWhileNothingRuns) {
 }
 
 }  // namespace
+}  // namespace stall_test

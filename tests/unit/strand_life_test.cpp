@@ -15,6 +15,7 @@
 #include <string>
 #include <thread>
 
+namespace strand_life_test {
 namespace {
 
 using namespace test;
@@ -205,3 +206,4 @@ TEST(Strand, InTheChildOfAForkItAnswersStopped) {
 }
 
 }  // namespace
+}  // namespace strand_life_test

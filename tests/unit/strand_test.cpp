@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+namespace strand_test {
 namespace {
 
 using namespace test;
@@ -449,3 +450,4 @@ TEST(Strand, AWorkerIsNotHeldByASleepingStrand) {
 }
 
 }  // namespace
+}  // namespace strand_test

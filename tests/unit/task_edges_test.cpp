@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+namespace task_edges_test {
 namespace {
 
 using namespace test;
@@ -252,3 +253,4 @@ TEST(Task, AGroupAnswersAsItsWaitDoes) {
 }
 
 }  // namespace
+}  // namespace task_edges_test

@@ -15,6 +15,7 @@
 
 #include <unistd.h>
 
+namespace task_group_cancel_test {
 namespace {
 
 using namespace test;
@@ -246,3 +247,4 @@ TEST(TaskGroupCancel, AChildThatWaitsForItsOwnGroupRunsItsSiblingsAndTimesOut) {
 }
 
 }  // namespace
+}  // namespace task_group_cancel_test

@@ -19,6 +19,7 @@
 
 #include <unistd.h>
 
+namespace task_group_test {
 namespace {
 
 using namespace test;
@@ -480,3 +481,4 @@ TEST(InPlace, EachRunsOnceBesideThieves) {
 }
 
 }  // namespace
+}  // namespace task_group_test

@@ -18,6 +18,7 @@ namespace test {
 int sum_of_ready_tasks(weir::runtime& rt, int n);  // task_depth.cpp
 }
 
+namespace task_test {
 namespace {
 
 using namespace test;
@@ -532,3 +533,4 @@ TEST(Task, AForeignCoroutineMayAwaitWhatDoesNotSuspend) {
 }
 
 }  // namespace
+}  // namespace task_test

@@ -14,6 +14,7 @@
 #include <random>
 #include <vector>
 
+namespace timer_wheel_test {
 namespace {
 
 using test::sanitized;
@@ -330,3 +331,4 @@ TEST(TimerWheel, DoesAsAnOrderedMapDoes) {
 }
 
 }  // namespace
+}  // namespace timer_wheel_test

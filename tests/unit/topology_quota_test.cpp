@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+namespace topology_quota_test {
 namespace {
 
 using namespace weir::detail;
@@ -397,3 +398,4 @@ TEST(CpuQuota, DiscoveryCombinesMaskAndQuota) {
 }
 
 }  // namespace
+}  // namespace topology_quota_test

@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+namespace topology_test {
 namespace {
 
 using namespace weir::detail;
@@ -293,3 +294,4 @@ TEST(Hwloc, ThisMachineIsUnderstoodAndTheCallersMaskKept) {
 #endif
 
 }  // namespace
+}  // namespace topology_test

@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <vector>
 
+namespace waiting_line_test {
 namespace {
 
 using namespace test;
@@ -226,3 +227,4 @@ TEST_F(WaitingLine, StarvesNobody) {
 static_assert(!std::is_copy_constructible_v<line> && !std::is_copy_constructible_v<line::place>);
 
 }  // namespace
+}  // namespace waiting_line_test

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+namespace watchdog_test {
 namespace {
 
 using namespace test;
@@ -98,3 +99,4 @@ TEST(Watchdog, RecognisesALostWakeUp) {
 }
 
 }  // namespace
+}  // namespace watchdog_test
