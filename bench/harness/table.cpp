@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace bench {
@@ -82,11 +83,10 @@ class suite_table {
     for (const row* x : rows_)
       if (std::find(order.begin(), order.end(), x->what.name) == order.end()) order.push_back(x->what.name);
     const auto rank = [&order](const row* x) {
-      return std::pair(std::find(order.begin(), order.end(), x->what.name), x->peer == "serial" ? 0
-                                                                            : x->peer == "weir" ? 1
-                                                                                                : 2);
+      const int peer = x->peer == "serial" ? 0 : x->peer == "weir" ? 1 : 2;
+      return std::tuple(std::find(order.begin(), order.end(), x->what.name), peer, x);  // else as in the result, of which they are elements
     };
-    std::stable_sort(rows_.begin(), rows_.end(), [&rank](const row* x, const row* y) { return rank(x) < rank(y); });
+    std::sort(rows_.begin(), rows_.end(), [&rank](const row* x, const row* y) { return rank(x) < rank(y); });
   }
 
   table make() const {

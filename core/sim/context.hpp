@@ -45,7 +45,7 @@ class context {
   void pass(context& to) noexcept;
   bool takes_over() const noexcept { return begun_ && !native_; }
 
-  /// After enter() said false, for its memory.
+  /// After goes_on() said no, for its memory.
   void join() noexcept { pthread_join(real_, nullptr); }
 
  private:

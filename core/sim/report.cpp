@@ -116,7 +116,7 @@ std::string describe(simulator& s, std::size_t last_steps) {
       continue;
     }
     s.description_.clear();
-    static_cast<void>(f->context.enter());
+    f->context.enter();
     out += s.description_;
   }
   out += state_words();

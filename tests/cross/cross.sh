@@ -52,7 +52,7 @@ configure() {
   rm -rf "$build/meson"
   # Only what runs here: no hwloc, no benches, no tools, and of the tests the unit suite.
   CXX='' CXXFLAGS='' meson setup "$build/meson" "$root" --cross-file "$here/aarch64.ini" -Dauto_features=disabled \
-    -Dtests=enabled -Dcpp_args="-idirafter$build/include" >"$build/configure.log" 2>&1 || {
+    -Dtests=enabled -Dunity_tests=true -Dcpp_args="-idirafter$build/include" >"$build/configure.log" 2>&1 || {
     tail -n 30 "$build/configure.log" >&2
     return 1
   }
